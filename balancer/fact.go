@@ -1,0 +1,54 @@
+package balancer
+
+import (
+	"net/netip"
+	"time"
+)
+
+// SessionRef names a session in its service's table. A reference outlives the
+// session: the generation tells.
+type SessionRef struct {
+	Shard uint32
+	Index uint32
+	Gen   uint32 // never 0 for a session
+}
+
+// Fact is what a decision tells ctsync: this session spoke from this client
+// and went to this backend.
+type Fact struct {
+	View     *View
+	Session  SessionRef
+	Client   netip.AddrPort
+	Listener netip.AddrPort
+	Backend  uint16
+	NewFlow  bool  // seen at track: conntrack has no entry of ours for this flow
+	At       int64 // when it was decided, nanoseconds on the daemon's monotonic clock
+}
+
+// Element is one entry of a service's sessions map in the kernel.
+type Element struct {
+	Key     []byte
+	V6      bool // in which family's map
+	Backend uint16
+	Timeout time.Duration // how long it is to live (writing), or has left (reading)
+}
+
+// Binding is what a session table answers: the session's backend.
+type Binding struct {
+	Session   SessionRef
+	Backend   uint16 // 0: nobody can serve it, and no session was made
+	Confirmed bool   // a backend has answered this session
+	Created   bool   // this call made the session or gave it another backend
+}
+
+// Bindings is a service's table of live sessions. Safe for concurrent use; no
+// method blocks longer than another's access to one session.
+type Bindings interface {
+	// Bind returns the live session of key if v still serves it from its
+	// backend in the packet's family, and else binds it to candidate: compare
+	// and set, the first caller wins. now is in nanoseconds on the daemon's
+	// monotonic clock. key is not kept.
+	Bind(now int64, key []byte, v *View, v6 bool, candidate uint16) Binding
+	// Find returns the live session's binding without changing anything.
+	Find(key []byte) (Binding, bool)
+}

@@ -1,0 +1,60 @@
+package balancer
+
+import "fmt"
+
+// Capabilities are the limits of the kernel's nft that decide which keys it
+// can load. They are found by trying, see package nft.
+type Capabilities struct {
+	PayloadOffset int // the largest offset into a UDP payload that a rule can load from
+	KeyBytes      int // the longest key, as laid in registers, that a map can hold beside its data
+}
+
+// EffectivePinning says how a service's packets are bound to their backend,
+// and why where that is not as asked for or a choice was made.
+func EffectivePinning(s *Service, c Capabilities) (Pinning, string) {
+	if s.Pinning == PinFlow {
+		return PinFlow, "as configured"
+	}
+	for i := range s.Key.Variants {
+		v := &s.Key.Variants[i]
+		for _, m := range v.Match {
+			if m.Offset > c.PayloadOffset {
+				return PinFlow, fmt.Sprintf("a match is at payload offset %d, nft of this kernel loads from up to %d", m.Offset, c.PayloadOffset)
+			}
+		}
+		for _, f := range v.Fields {
+			if off := f.lastLoad(); off > c.PayloadOffset {
+				return PinFlow, fmt.Sprintf("the key is at payload offset %d, nft of this kernel loads from up to %d", off, c.PayloadOffset)
+			}
+		}
+		if n := v.KeyLen(); n > c.KeyBytes {
+			return PinFlow, fmt.Sprintf("the key takes %d bytes of nft's registers, a map of this kernel holds up to %d", n, c.KeyBytes)
+		}
+	}
+	if s.Pinning == PinSession {
+		return PinSession, "as configured"
+	}
+	return PinSession, "nft can load the key"
+}
+
+// lastLoad is the offset of the last load that nft needs for the field: one
+// with a mask is loaded in pieces of sixteen bytes.
+func (f *Field) lastLoad() int {
+	if f.Mask == nil {
+		return f.Offset
+	}
+	return f.Offset + (f.Length-1)/16*16
+}
+
+// KeyLen is the length in bytes of the variant's key as nft lays it in its
+// registers: one field as it is, several each padded to a multiple of four.
+func (v *Variant) KeyLen() int {
+	if len(v.Fields) == 1 {
+		return v.Fields[0].Length
+	}
+	n := 0
+	for _, f := range v.Fields {
+		n += (f.Length + 3) / 4 * 4
+	}
+	return n
+}

@@ -1,0 +1,37 @@
+module github.com/roamlb/roamlb
+
+go 1.26
+
+// From v1.10 to v1.11.2 conntrack.Get hangs.
+exclude (
+	github.com/mdlayher/netlink v1.10.0
+	github.com/mdlayher/netlink v1.10.1
+	github.com/mdlayher/netlink v1.11.0
+	github.com/mdlayher/netlink v1.11.1
+	github.com/mdlayher/netlink v1.11.2
+)
+
+require (
+	github.com/florianl/go-nfqueue/v2 v2.1.0
+	github.com/goccy/go-yaml v1.19.2
+	github.com/google/go-cmp v0.7.0
+	github.com/google/nftables v0.3.1-0.20251119083706-1db35da82052
+	github.com/mdlayher/netlink v1.9.0
+	github.com/spf13/cobra v1.10.2
+	github.com/ti-mo/conntrack v0.5.2
+	github.com/ti-mo/netfilter v0.5.3
+	github.com/vishvananda/netlink v1.3.1
+	go.uber.org/goleak v1.3.0
+	golang.org/x/sync v0.19.0
+	golang.org/x/sys v0.41.0
+	pgregory.net/rapid v1.2.0
+)
+
+require (
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/mdlayher/socket v0.5.1 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
+	github.com/spf13/pflag v1.0.9 // indirect
+	github.com/vishvananda/netns v0.0.5 // indirect
+	golang.org/x/net v0.50.0 // indirect
+)

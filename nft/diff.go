@@ -1,0 +1,197 @@
+package nft
+
+import (
+	"bytes"
+)
+
+// plan is what turns one table into another: maps to make and fill before
+// anything refers to them, and the transaction that switches and takes away
+// what nothing refers to any more.
+type plan struct {
+	fill   [][]request // each a transaction of its own
+	made   []string    // maps that fill makes
+	change []request
+}
+
+// diff plans the way from have to want. Chains and maps that stay keep what
+// they hold; a chain whose rules differ gets all its rules anew.
+func diff(have, want *Table) *plan {
+	p := &plan{}
+	indexHave := newIndex(have)
+	indexWant := newIndex(want)
+	p.maps(indexHave, want)
+	p.timeouts(indexHave, want)
+	for _, c := range want.Chains {
+		if indexHave.chains[c.Name] == nil {
+			p.change = append(p.change, addChain(want.Name, c))
+		}
+	}
+	for _, c := range want.Chains {
+		h := indexHave.chains[c.Name]
+		if h != nil && sameRules(h.Rules, c.Rules) {
+			continue
+		}
+		if h != nil && len(h.Rules) > 0 {
+			p.change = append(p.change, flushChain(want.Name, c.Name))
+		}
+		for i := range c.Rules {
+			p.change = append(p.change, addRule(want.Name, c.Name, &c.Rules[i]))
+		}
+	}
+	p.elements(indexHave, want)
+	p.remove(have, indexWant)
+	return p
+}
+
+type index struct {
+	chains   map[string]*Chain
+	maps     map[string]*Map
+	timeouts map[string]bool
+}
+
+func newIndex(t *Table) index {
+	x := index{
+		chains: make(map[string]*Chain, len(t.Chains)), maps: make(map[string]*Map, len(t.Maps)),
+		timeouts: make(map[string]bool, len(t.Timeouts)),
+	}
+	for _, c := range t.Chains {
+		x.chains[c.Name] = c
+	}
+	for _, m := range t.Maps {
+		x.maps[m.Name] = m
+	}
+	for _, o := range t.Timeouts {
+		x.timeouts[o.Name] = true
+	}
+	return x
+}
+
+// maps makes the maps that are missing; large ones are filled in transactions
+// of their own before anything refers to them.
+func (p *plan) maps(have index, want *Table) {
+	var batch []request
+	size := 0
+	push := func(r request) {
+		batch = append(batch, r)
+		if size += len(r.body); size > batchBytes {
+			p.fill = append(p.fill, batch)
+			batch, size = nil, 0
+		}
+	}
+	for i, m := range want.Maps {
+		if have.maps[m.Name] != nil {
+			continue
+		}
+		p.made = append(p.made, m.Name)
+		push(addMap(want.Name, m, uint32(i+1)))
+		if m.Data.ID == typeVerdict {
+			continue // its elements name chains, which are made with the switch
+		}
+		for _, r := range elements(msgNewSetElem, want.Name, m.Name, m.Elements) {
+			push(r)
+		}
+	}
+	if len(batch) > 0 {
+		p.fill = append(p.fill, batch)
+	}
+}
+
+// timeouts adds the objects that are missing. Their names carry their values:
+// the kernel cannot change one in place.
+func (p *plan) timeouts(have index, want *Table) {
+	for _, t := range want.Timeouts {
+		if !have.timeouts[t.Name] {
+			p.change = append(p.change, addTimeout(want.Name, t))
+		}
+	}
+}
+
+// elements brings the maps that stay up to date, and fills new verdict maps.
+func (p *plan) elements(have index, want *Table) {
+	for _, m := range want.Maps {
+		if m.Learned {
+			continue
+		}
+		h := have.maps[m.Name]
+		if h == nil {
+			if m.Data.ID != typeVerdict {
+				continue
+			}
+			h = &Map{}
+		}
+		add, del := elementChanges(h, m)
+		// a value cannot be changed in place: it goes and comes in one transaction
+		p.change = append(p.change, elements(msgDelSetElem, want.Name, m.Name, del)...)
+		p.change = append(p.change, elements(msgNewSetElem, want.Name, m.Name, add)...)
+	}
+}
+
+// elementChanges lists what to add to, and before that to delete from, have. A
+// set of intervals is rewritten whole.
+func elementChanges(have, want *Map) (add, del []Element) {
+	if want.Intervals {
+		same := len(have.Elements) == len(want.Elements)
+		for i := 0; same && i < len(want.Elements); i++ {
+			same = hasInterval(have.Elements, want.Elements[i])
+		}
+		if same {
+			return nil, nil
+		}
+		return want.Elements, have.Elements
+	}
+	old := make(map[string]*Element, len(have.Elements))
+	for i := range have.Elements {
+		old[string(have.Elements[i].Key)] = &have.Elements[i]
+	}
+	for _, w := range want.Elements {
+		h := old[string(w.Key)]
+		delete(old, string(w.Key))
+		if h != nil && bytes.Equal(h.Data, w.Data) && h.Goto == w.Goto {
+			continue
+		}
+		if h != nil {
+			del = append(del, *h)
+		}
+		add = append(add, w)
+	}
+	for _, e := range have.Elements {
+		if old[string(e.Key)] != nil {
+			del = append(del, e)
+		}
+	}
+	return add, del
+}
+
+func hasInterval(es []Element, w Element) bool {
+	for _, e := range es {
+		if e.End == w.End && bytes.Equal(e.Key, w.Key) {
+			return true
+		}
+	}
+	return false
+}
+
+// remove takes away what is no longer wanted. Base chains have no place here:
+// the wanted table always holds all of ours, and one of others' goes.
+func (p *plan) remove(have *Table, want index) {
+	for _, c := range have.Chains {
+		if want.chains[c.Name] == nil {
+			p.change = append(p.change, flushChain(have.Name, c.Name))
+		}
+	}
+	for _, c := range have.Chains {
+		if want.chains[c.Name] == nil {
+			p.change = append(p.change, delChain(have.Name, c.Name))
+		}
+	}
+	for _, m := range have.Maps {
+		if want.maps[m.Name] == nil {
+			p.change = append(p.change, delMap(have.Name, m.Name))
+		}
+	}
+	for _, t := range have.Timeouts {
+		if !want.timeouts[t.Name] {
+			p.change = append(p.change, delTimeout(have.Name, t.Name))
+		}
+	}
+}

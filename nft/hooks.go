@@ -1,0 +1,162 @@
+package nft
+
+import (
+	"fmt"
+
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/roamlb/roamlb/balancer"
+)
+
+// translateChain: the first packet of a flow is given its backend's address,
+// and its entry our ct mark, events and timeouts. Only new flows come here.
+func (c *compiler) translateChain(s *service) {
+	svc := s.Service
+	m := c.marks
+	i := fam(s.v6)
+	ours := m.Ours()
+	if svc.SNAT == balancer.SNATMasquerade {
+		ours |= m.Masquerade()
+	}
+	// ct mark set ct mark & ~ours | ours ct event set reply,destroy
+	rules := []Rule{{Comment: svc.Name + ": the entry is ours", Exprs: join(ctMarkSet(m.CTAll(), ours), ctEvents())}}
+	if svc.Timeouts.Unreplied > 0 {
+		t := Timeout{V6: s.v6, Unreplied: svc.Timeouts.Unreplied, Replied: svc.Timeouts.Replied}
+		t.Name = fmt.Sprintf("timeouts%s-%.0f-%.0f", s.name, t.Unreplied.Seconds(), t.Replied.Seconds())
+		c.table.Timeouts = append(c.table.Timeouts, t)
+		rules = append(rules, Rule{Comment: svc.Name + ": its own timeouts", Exprs: ctTimeout(t.Name)})
+	}
+	dnat := nat(expr.NATTypeDestNAT, s.v6)
+	clean := markSet(reg(8), m.All(), 0)
+	if s.Pinning == balancer.PinSession {
+		rules = append(
+			rules,
+			Rule{Comment: svc.Name + ": our bits of the mark end here", Exprs: markSet(0, m.All(), 0)},
+			// dnat to ct zone map @targets
+			Rule{Comment: svc.Name + ": to the zone's backend", Exprs: join(loadZone(0), lookup(0, 0, c.targets[i].Name), dnat)},
+			// an entry without translation would poison the flow
+			Rule{Comment: svc.Name + ": a backend that is gone", Exprs: join(counter(), drop())},
+		)
+	} else {
+		load, n := c.sourceKey(s)
+		end := reg(0).after(n)
+		rules = append(
+			rules,
+			Rule{Comment: svc.Name + ": Go knows nobody who could serve it", Exprs: join(markIs(m.Fresh()|m.Mask, m.Fresh()), c.nobody(s))},
+			// dnat to meta mark & (fresh | id) map @flowtargets; the mark is cleaned on the way
+			Rule{Comment: svc.Name + ": Go has decided", Exprs: join(markHas(m.Fresh()), markMasked(0, m.Fresh()|m.Mask), clean, lookup(0, 0, c.flowTargets[i].Name), dnat)},
+			// dnat to jhash ip saddr mod slots seed s map @slots
+			Rule{Comment: svc.Name + ": without Go, by the source", Exprs: join(clean, load, jhash(0, end, n, svc.Slots, svc.Seed), lookup(end, 0, s.slots), dnat)},
+			Rule{Comment: svc.Name + ": nobody could serve it", Exprs: c.nobody(s)},
+		)
+	}
+	c.addChain("translate"+s.name, rules...)
+	c.dispatch(c.translate, s, "translate"+s.name)
+}
+
+// hooks adds the base chains. Clients and backends on this host count too:
+// what they send meets the same rules at output.
+func (c *compiler) hooks() {
+	base := func(name, typ string, hook uint32, prio int32, rules []Rule) {
+		c.table.Chains = append(c.table.Chains, &Chain{Name: name, Hook: &Hook{Type: typ, Hook: hook, Priority: prio}, Rules: rules})
+	}
+	for _, at := range []struct {
+		name string
+		hook uint32
+	}{{"prerouting", hookPrerouting}, {"output", hookOutput}} {
+		base(at.name+"-steer", "filter", at.hook, prioSteer, c.steerRules())
+		base(at.name+"-bind", "filter", at.hook, prioBind, c.bindRules())
+		base(at.name+"-track", "filter", at.hook, prioTrack, c.trackRules())
+		base(at.name+"-translate", "nat", at.hook, prioDNAT, c.translateRules())
+	}
+	base("postrouting", "nat", hookPostrouting, prioSNAT, c.postroutingRules(true))
+	base("input", "nat", hookInput, prioSNAT, c.postroutingRules(false))
+}
+
+// both adds one rule a family.
+func both(rule func(v6 bool) Rule) []Rule { return []Rule{rule(false), rule(true)} }
+
+func (c *compiler) steerRules() []Rule {
+	rules := both(func(v6 bool) Rule {
+		// ip daddr . udp dport vmap @steer
+		return Rule{Comment: "to a service", Exprs: join(udp(v6), dest(v6), vmap(c.steer[fam(v6)].Name))}
+	})
+	return append(rules, both(c.quotedRule)...)
+}
+
+// quotedRule: an ICMP error about a reply quotes a packet from a listener. Its
+// flow's entry is in a backend's zone, which Go knows.
+func (c *compiler) quotedRule(v6 bool) Rule {
+	// Offsets from the ICMP header on: 8 bytes of it, then the quoted packet;
+	// an IPv4 header without options, which our replies have.
+	const quoted = 8
+	proto, first := byte(unix.IPPROTO_ICMP), []byte{3, 12}
+	protoAt, addrAt, portAt := uint32(quoted+9), uint32(quoted+12), uint32(quoted+20)
+	if v6 {
+		proto, first = unix.IPPROTO_ICMPV6, []byte{1, 4}
+		protoAt, addrAt, portAt = quoted+6, quoted+8, quoted+40
+	}
+	port := reg(0).after(addrLen(v6))
+	return Rule{Comment: "an error about a reply of ours", Exprs: join(
+		nfproto(v6), l4proto(proto),
+		encode(transport(0, 0, 1), &expr.Range{Op: expr.CmpOpEq, Register: reg(0).nr(), FromData: first[:1], ToData: first[1:]}),
+		encode(transport(0, protoAt, 1), cmp(0, true, []byte{unix.IPPROTO_UDP})),
+		encode(transport(0, addrAt, uint32(addrLen(v6))), transport(port, portAt, 2)), in(c.quoted[fam(v6)].Name),
+		markSet(0, 0, c.marks.Miss()), queue(c.features.NativeQueue, c.queues.First, c.queues.Count),
+	)}
+}
+
+func (c *compiler) bindRules() []Rule {
+	m := c.marks
+	rules := []Rule{{Comment: "not ours, or decided", Exprs: join(markIs(m.Miss(), 0), accept())}}
+	rules = append(rules, both(func(v6 bool) Rule {
+		// ip daddr . udp dport vmap @bind
+		return Rule{Comment: "of an unknown session", Exprs: join(udp(v6), dest(v6), vmap(c.bind[fam(v6)].Name))}
+	})...)
+	return append(
+		rules,
+		Rule{Comment: "the flow that an error is about", Exprs: join(markHas(m.Fresh()), markMasked(0, m.Mask), lookup(0, 0, c.zones.Name), zoneSet(0))},
+		Rule{Comment: "our bits of the mark end here", Exprs: markSet(0, m.All(), 0)},
+	)
+}
+
+func (c *compiler) trackRules() []Rule {
+	m := c.marks
+	rules := []Rule{
+		{Comment: "an established flow", Exprs: join(ctMarkHas(m.Ours()), markIs(m.Fresh(), 0), accept())},
+		{Comment: "Go has just seen it", Exprs: join(markHas(m.Fresh()), markSet(0, m.Fresh()|m.Long(), 0), accept())},
+	}
+	rules = append(rules, both(func(v6 bool) Rule {
+		// ct direction original ip daddr . udp dport @listeners queue
+		return Rule{Comment: "a new flow", Exprs: join(ctOriginal(), udp(v6), dest(v6), in(c.listeners[fam(v6)].Name),
+			queue(c.features.NativeQueue, c.queues.First, c.queues.Count))}
+	})...)
+	return append(rules, both(func(v6 bool) Rule {
+		// ct state new ct direction original ip saddr . udp sport @answersdropped drop
+		return Rule{Comment: "a backend of several services speaks first", Exprs: join(ctStateNew(), ctOriginal(), udp(v6), source(v6),
+			in(c.sharedFrom[fam(v6)].Name), drop())}
+	})...)
+}
+
+func (c *compiler) translateRules() []Rule {
+	return both(func(v6 bool) Rule {
+		return Rule{Comment: "a new flow", Exprs: join(udp(v6), dest(v6), vmap(c.translate[fam(v6)].Name))}
+	})
+}
+
+// postroutingRules: a backend's own first packet leaves as the listener, and
+// its entry is born expired: it must not stand in the way of the client's next
+// packet. At input the same, for a client on this host.
+func (c *compiler) postroutingRules(post bool) []Rule {
+	m := c.marks
+	var rules []Rule
+	if post {
+		rules = append(rules, Rule{Comment: "services with masquerading", Exprs: join(ctMarkHas(m.Masquerade()), masquerade())})
+	}
+	return append(rules, both(func(v6 bool) Rule {
+		// ct mark & ours == 0 ct timeout set "answers" snat to ip saddr . udp sport map @answers
+		return Rule{Comment: "a backend speaks first", Exprs: join(ctMarkLacks(m.Ours()), udp(v6), source(v6),
+			lookup(0, 0, c.answersFrom[fam(v6)].Name), ctTimeout("answers"+suffix(v6)), nat(expr.NATTypeSourceNAT, v6))}
+	})...)
+}

@@ -1,0 +1,151 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Ruleset is our table in the kernel of one network namespace. Safe for
+// concurrent use; a change waits for the one before it.
+type Ruleset struct {
+	conn     *conn
+	mu       sync.Mutex // guards applied, and is held while a change is under way
+	applied  *Table     // what the kernel has, as far as we did it; nil: not known
+	features Features
+}
+
+// Open dials the kernel in the calling thread's network namespace and finds
+// out what its nft can do. Nothing is changed.
+func Open() (*Ruleset, error) {
+	c, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	f, err := probe(c)
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return &Ruleset{conn: c, features: f}, nil
+}
+
+// Close closes the socket. The table stays.
+func (r *Ruleset) Close() error { return r.conn.close() }
+
+// Features says what the kernel's nft can do.
+func (r *Ruleset) Features() Features { return r.features }
+
+// Apply makes the kernel's table as wanted: all of it, or nothing and an error.
+// What is there already is kept, with what it has learned.
+func (r *Ruleset) Apply(want *Table) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.apply(want)
+}
+
+func (r *Ruleset) apply(want *Table) error {
+	if r.applied == nil {
+		have, err := r.read()
+		if err != nil {
+			return err
+		}
+		r.applied = have
+	}
+	p := diff(r.applied, want)
+	if len(r.applied.Chains) == 0 && len(r.applied.Maps) == 0 {
+		p.fill = append([][]request{{addTable(want.Name)}}, p.fill...)
+	}
+	for _, batch := range p.fill {
+		if err := r.conn.commit(batch); err != nil {
+			return r.undo(p, fmt.Errorf("fill maps: %w", err))
+		}
+	}
+	if err := r.conn.commit(p.change); err != nil {
+		return r.undo(p, fmt.Errorf("change table: %w", err))
+	}
+	r.applied = want
+	return nil
+}
+
+// undo takes back the maps that were filled for a change that did not happen.
+// Nothing refers to them, so that should it fail too only memory is lost until
+// the next change, which reads the table anew.
+func (r *Ruleset) undo(p *plan, cause error) error {
+	r.applied = nil
+	have, err := r.read()
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	var reqs []request
+	for _, name := range p.made {
+		if have.mapNamed(name) != nil {
+			reqs = append(reqs, delMap(TableName, name))
+		}
+	}
+	if len(have.Chains) == 0 {
+		reqs = []request{delTable(TableName)}
+	}
+	if err := r.conn.commit(reqs); err != nil && !errors.Is(err, unix.ENOENT) {
+		return errors.Join(cause, fmt.Errorf("take back: %w", err))
+	}
+	return cause
+}
+
+// read gives the kernel's table, again where it changed meanwhile.
+func (r *Ruleset) read() (*Table, error) {
+	for range 5 {
+		t, err := read(r.conn, TableName)
+		if !errors.Is(err, errInterrupted) {
+			return t, err
+		}
+	}
+	return nil, fmt.Errorf("list table: %w", errInterrupted)
+}
+
+// Verify compares the kernel's table with what was applied last and says in
+// words what others have changed; none: nothing.
+func (r *Ruleset) Verify() ([]string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.applied == nil {
+		return nil, nil
+	}
+	have, err := r.read()
+	if err != nil {
+		return nil, err
+	}
+	return Differences(have, r.applied), nil
+}
+
+// Repair brings the kernel's table back to what was applied last, whatever
+// became of it.
+func (r *Ruleset) Repair() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	want := r.applied
+	if want == nil {
+		return nil
+	}
+	r.applied = nil
+	if err := r.apply(want); err != nil {
+		r.applied = want
+		return fmt.Errorf("repair table: %w", err)
+	}
+	return nil
+}
+
+// Flush removes the table with all it has learned. It is no error if there is
+// none.
+func (r *Ruleset) Flush() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.applied = nil
+	err := r.conn.commit([]request{delTable(TableName)})
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}

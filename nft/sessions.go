@@ -1,0 +1,103 @@
+package nft
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/roamlb/roamlb/balancer"
+)
+
+// The sessions maps of session-pinned services: what the kernel has learned,
+// and what ctsync writes there.
+
+// elementBatch is how many elements one transaction changes: few enough to
+// hold the kernel's commit lock shortly.
+const elementBatch = 1000
+
+// Put writes bindings into a service's sessions maps, in the place of what was
+// there under the same key, each with its timeout.
+func (r *Ruleset) Put(v *balancer.View, zoneBase uint16, es []balancer.Element) error {
+	return r.eachBatch(v, es, func(name string, batch []Element) error {
+		if err := r.destroy(name, batch, func(del []request) error {
+			return r.conn.commit(append(del, elements(msgNewSetElem, TableName, name, batch)...))
+		}); err != nil {
+			return err
+		}
+		return nil
+	}, zoneBase)
+}
+
+// Delete removes bindings; those that are gone already are no error.
+func (r *Ruleset) Delete(v *balancer.View, es []balancer.Element) error {
+	return r.eachBatch(v, es, func(name string, batch []Element) error {
+		return r.destroy(name, batch, r.conn.commit)
+	}, 0)
+}
+
+// destroy hands commit the requests that delete a batch whether or not its
+// elements are there. Kernels before 6.3 fail a whole transaction for one
+// element that is gone: there they are deleted one by one first.
+func (r *Ruleset) destroy(name string, batch []Element, commit func([]request) error) error {
+	if r.features.DestroyElements {
+		return commit(elements(msgDestroySetElem, TableName, name, batch))
+	}
+	for i := range batch {
+		err := r.conn.commit(elements(msgDelSetElem, TableName, name, batch[i:i+1]))
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return commit(nil)
+}
+
+func (r *Ruleset) eachBatch(v *balancer.View, es []balancer.Element, do func(string, []Element) error, zoneBase uint16) error {
+	byMap := make(map[string][]Element)
+	fp := KeyFingerprint(&v.Service.Key)
+	for _, e := range es {
+		name := SessionsMap(v.Service.Name, e.V6, len(e.Key), fp)
+		byMap[name] = append(byMap[name], Element{Key: e.Key, Data: host16(zoneBase + e.Backend), Timeout: e.Timeout})
+	}
+	for name, list := range byMap {
+		for len(list) > 0 {
+			n := min(elementBatch, len(list))
+			if err := do(name, list[:n]); err != nil {
+				return err
+			}
+			list = list[n:]
+		}
+	}
+	return nil
+}
+
+// Dump hands every learned binding of a service to fn until it returns false.
+// fn must not use the Ruleset. A service that has no maps has no bindings.
+func (r *Ruleset) Dump(v *balancer.View, zoneBase uint16, fn func(balancer.Element) bool) error {
+	if v.Pinning != balancer.PinSession {
+		return nil
+	}
+	fp := KeyFingerprint(&v.Service.Key)
+	seen := make(map[string]bool)
+	for _, v6 := range families(v) {
+		for i := range v.Service.Key.Variants {
+			name := SessionsMap(v.Service.Name, v6, v.Service.Key.Variants[i].KeyLen(), fp)
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			n := v.Service.Key.Variants[i].KeyLen()
+			err := readElements(r.conn, TableName, name, func(e Element) bool {
+				if len(e.Key) < n || len(e.Data) < 2 {
+					return true
+				}
+				zone := binary.NativeEndian.Uint16(e.Data)
+				return fn(balancer.Element{Key: e.Key[:n], V6: v6, Backend: zone - zoneBase, Timeout: e.Timeout})
+			})
+			if err != nil && !errors.Is(err, errInterrupted) {
+				return err
+			}
+		}
+	}
+	return nil
+}
