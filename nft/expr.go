@@ -228,7 +228,12 @@ func nat(t expr.NATType, v6 bool) [][]byte {
 		fam = familyV6
 	}
 	port := reg(0).after(addrLen(v6)).nr()
-	return encode(&expr.NAT{Type: t, Family: fam, RegAddrMin: reg(0).nr(), RegProtoMin: port})
+	return encode(&expr.NAT{
+		Type: t, Family: fam, RegAddrMin: reg(0).nr(), RegProtoMin: port,
+		// With one port to choose from nothing is random, but only this way
+		// does the kernel clear expired entries out of the source's way.
+		Random: t == expr.NATTypeSourceNAT,
+	})
 }
 
 func masquerade() [][]byte { return encode(&expr.Masq{}) }

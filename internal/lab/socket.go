@@ -1,0 +1,166 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// bufferSize is what sockets ask for, in bytes: at 100,000 datagrams a second
+// a reader that waits 50 ms for its turn loses none.
+const bufferSize = 8 << 20
+
+// socket sends and receives datagrams in batches. One goroutine may receive
+// and any may send.
+type socket struct {
+	file    *os.File
+	conn    syscall.RawConn
+	closing atomic.Bool
+}
+
+// openSocket opens a socket inside the namespace; setup sets options and binds
+// it.
+func openSocket(n *Namespace, family, kind, protocol int, setup func(fd int) error) (*socket, error) {
+	fd := -1
+	err := n.Do(func() (err error) {
+		fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+		return os.NewSyscallError("socket", err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	enlargeBuffers(fd)
+	if err := setup(fd); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), "socket")
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &socket{file: file, conn: conn}, nil
+}
+
+// enlargeBuffers asks for room regardless of the host's limit, which only the
+// host's root may exceed, and else for as much as there is. Either way the
+// socket works: the kernel cuts the request down.
+func enlargeBuffers(fd int) {
+	for _, o := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[0], bufferSize) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[1], bufferSize)
+		}
+	}
+}
+
+// family returns the socket family for addr.
+func family(addr netip.Addr) int {
+	if addr.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+func bind(fd int, addr netip.AddrPort) error {
+	if addr.Addr().Is4() {
+		return os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}))
+	}
+	return os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}))
+}
+
+// option is a socket option with a number for its value.
+type option struct{ level, name, value int }
+
+func setOptions(fd int, list []option) error {
+	for _, o := range list {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
+			return fmt.Errorf("set socket option %d/%d: %w", o.level, o.name, err)
+		}
+	}
+	return nil
+}
+
+// close ends receive and closes the descriptor.
+func (s *socket) close() error {
+	s.closing.Store(true)
+	return s.file.Close()
+}
+
+// receive calls ready, which reads by recvmmsg until nothing is left, each
+// time that something has arrived, until the socket is closed.
+func (s *socket) receive(ready func(fd uintptr)) {
+	// The error is that the socket was closed: that is how this ends.
+	_ = s.conn.Read(func(fd uintptr) bool {
+		ready(fd)
+		return s.closing.Load()
+	})
+}
+
+// recvmmsg fills the batch with what waits at the socket, or in its error
+// queue with MSG_ERRQUEUE, and returns how much that is. It does not wait.
+func recvmmsg(fd uintptr, b *batch, flags int) int {
+	// An ICMP error fails one call and is then forgotten: ask again, but not
+	// for ever, lest an error that stays keeps a CPU busy.
+	for range 1000 {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.headers)), batchSize,
+			uintptr(flags|unix.MSG_DONTWAIT), 0, 0)
+		if errno == 0 {
+			return int(n)
+		}
+		if errno == unix.EAGAIN {
+			break
+		}
+	}
+	return 0
+}
+
+// sendTries is how often the kernel is asked to send a datagram: an ICMP error
+// about another one makes it fail once, and so does a full link.
+const sendTries = 8
+
+// send sends the first n datagrams of the batch, waiting while the socket's
+// buffer is full. A datagram that the kernel refuses is left out; sent counts
+// the others and err is the first refusal.
+func (s *socket) send(b *batch, n int) (sent int, err error) {
+	next, tries := 0, 0
+	closed := s.conn.Write(func(fd uintptr) bool {
+		for next < n {
+			done, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.headers[next])),
+				uintptr(n-next), unix.MSG_DONTWAIT, 0, 0)
+			switch {
+			case errno == 0:
+				sent, next, tries = sent+int(done), next+int(done), 0
+			case errno == unix.EAGAIN:
+				return false
+			case errno == unix.EINTR:
+			case errno == unix.ECONNREFUSED:
+				// Always about an earlier datagram, since the socket is not
+				// connected; many can come while this one waits.
+			case tries < sendTries:
+				tries++
+				if errno == unix.ENOBUFS {
+					time.Sleep(100 * time.Microsecond)
+				}
+			default:
+				if err == nil {
+					err = os.NewSyscallError("sendmmsg", errno)
+				}
+				next, tries = next+1, 0
+			}
+		}
+		return true
+	})
+	runtime.KeepAlive(b)
+	if closed != nil {
+		return sent, fmt.Errorf("send: %w", os.ErrClosed)
+	}
+	return sent, err
+}
