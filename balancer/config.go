@@ -29,6 +29,14 @@ type Queues struct {
 	Length uint32 // packets that may wait in one queue before it fails open
 }
 
+// Resolved is q with one queue a CPU where the number is left open.
+func (q Queues) Resolved(cpus int) Queues {
+	if q.Count == 0 {
+		q.Count = uint16(min(cpus, 256))
+	}
+	return q
+}
+
 // Service is a set of listeners that share a key, a ring and backends.
 type Service struct {
 	Name           string

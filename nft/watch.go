@@ -64,6 +64,9 @@ func (w *Watcher) Run(ctx context.Context, changed func()) error {
 	}
 }
 
+// Close leaves the notifications, where Run was not called.
+func (w *Watcher) Close() error { return w.nl.Close() }
+
 // mentions reports whether a notification is about a table: its name is the
 // first attribute of tables', chains', rules', sets', elements' and objects'
 // messages alike.

@@ -22,8 +22,9 @@ type Seen struct {
 	Time  time.Time      // when the last one was read
 }
 
-// arrivals counts datagrams, in all and by key.
-type arrivals struct {
+// Arrivals counts datagrams, in all and by key. Its methods may be called from
+// any goroutine.
+type Arrivals struct {
 	mu    sync.Mutex // guards total and byKey
 	total uint64
 	byKey map[string]*Seen
@@ -31,7 +32,7 @@ type arrivals struct {
 
 // add counts one datagram; a nil key is counted in the total only. The caller
 // holds mu.
-func (a *arrivals) add(key []byte, arrival Arrival) {
+func (a *Arrivals) add(key []byte, arrival Arrival) {
 	a.total++
 	if key == nil {
 		return
@@ -49,14 +50,14 @@ func (a *arrivals) add(key []byte, arrival Arrival) {
 }
 
 // Total returns how many datagrams have arrived.
-func (a *arrivals) Total() uint64 {
+func (a *Arrivals) Total() uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.total
 }
 
 // Seen returns what has arrived with the key; the zero Seen if nothing has.
-func (a *arrivals) Seen(key []byte) Seen {
+func (a *Arrivals) Seen(key []byte) Seen {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if seen := a.byKey[string(key)]; seen != nil {
@@ -66,7 +67,7 @@ func (a *arrivals) Seen(key []byte) Seen {
 }
 
 // SeenAll returns what has arrived with each key. The map is the caller's.
-func (a *arrivals) SeenAll() map[string]Seen {
+func (a *Arrivals) SeenAll() map[string]Seen {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	all := make(map[string]Seen, len(a.byKey))
@@ -77,7 +78,7 @@ func (a *arrivals) SeenAll() map[string]Seen {
 }
 
 // Reset forgets everything that has arrived.
-func (a *arrivals) Reset() {
+func (a *Arrivals) Reset() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.total, a.byKey = 0, nil

@@ -44,8 +44,8 @@ var (
 )
 
 type pool struct {
-	idle chan *batch
-	make func() *batch
+	idle  chan *batch
+	fresh func() *batch
 }
 
 func (p pool) get() *batch {
@@ -53,7 +53,7 @@ func (p pool) get() *batch {
 	case b := <-p.idle:
 		return b
 	default:
-		return p.make()
+		return p.fresh()
 	}
 }
 
@@ -136,9 +136,9 @@ func (b *batch) truncated(i int) bool { return b.headers[i].hdr.Flags&unix.MSG_T
 
 // ancillary is what the kernel says about a datagram beside its payload.
 type ancillary struct {
-	to    netip.Addr            // the destination, by packet info
-	err   *unix.SockExtendedErr // nil: not an error report
-	cause netip.Addr            // who sent the ICMP error
+	to    netip.Addr           // the destination, by packet info
+	err   unix.SockExtendedErr // of a datagram from the error queue
+	cause netip.Addr           // who sent the ICMP error; invalid: the kernel here
 }
 
 // ancillary decodes the control messages of received datagram i.
@@ -166,13 +166,13 @@ func (b *batch) ancillary(i int) ancillary {
 
 // extendedError decodes struct sock_extended_err and the address behind it
 // (linux/errqueue.h).
-func extendedError(data []byte) (*unix.SockExtendedErr, netip.Addr) {
+func extendedError(data []byte) (unix.SockExtendedErr, netip.Addr) {
 	const size = int(unsafe.Sizeof(unix.SockExtendedErr{}))
 	if len(data) < size {
-		return nil, netip.Addr{}
+		return unix.SockExtendedErr{}, netip.Addr{}
 	}
 	report := *(*unix.SockExtendedErr)(unsafe.Pointer(&data[0]))
 	var cause rawAddr
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&cause)), unsafe.Sizeof(cause)), data[size:])
-	return &report, cause.addrPort().Addr()
+	return report, cause.addrPort().Addr()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 // ClientOptions are the choices for [NewClients]; the zero value will do.
 type ClientOptions struct {
 	// OnReply, if any, is called for every datagram that a client receives,
-	// expected or not: in the order of arrival for each family and port, from
-	// several goroutines for several. It must not block for long.
+	// expected or not: for each client and sender in the order of arrival, for
+	// several from several goroutines. It must not block for long.
 	OnReply func(Reply)
 	// ICMPErrors collects the ICMP errors about the clients' datagrams, for
 	// Clients.Errors. Otherwise the kernel ignores them.
@@ -60,9 +61,9 @@ type Counts struct {
 }
 
 // Clients sends datagrams from any address that its namespace owns, and any
-// port, and receives what is sent there. It keeps one socket for each family
-// and source port that has been used: many addresses are cheap, many ports
-// cost a descriptor and a goroutine each. All methods may be called from any
+// port, and receives what is sent there. It keeps a socket for each family and
+// source port that has been used: many addresses are cheap, many ports cost a
+// descriptor and a goroutine each. All methods may be called from any
 // goroutine.
 type Clients struct {
 	ns   *Namespace
@@ -70,7 +71,7 @@ type Clients struct {
 
 	mu       sync.Mutex // guards what follows
 	closed   bool
-	sockets  map[portKey]*socket
+	sockets  map[portKey][]*socket
 	counts   Counts
 	expected map[netip.AddrPort][]*expectation
 	errors   []ICMPError
@@ -90,7 +91,7 @@ func NewClients(n *Namespace, opts ClientOptions) *Clients {
 	return &Clients{
 		ns:       n,
 		opts:     opts,
-		sockets:  make(map[portKey]*socket),
+		sockets:  make(map[portKey][]*socket),
 		expected: make(map[netip.AddrPort][]*expectation),
 	}
 }
@@ -104,8 +105,11 @@ func (c *Clients) Send(src, dst netip.AddrPort, payload []byte) error {
 // SendAll sends datagrams in their order, as fast as the kernel takes them;
 // neighbours with the same source port share system calls. It returns how
 // many the kernel took, and the first error; a datagram that it refuses does
-// not keep the later ones back.
+// not keep the later ones back, a port that cannot be opened keeps them all.
 func (c *Clients) SendAll(list []Datagram) (sent int, err error) {
+	if err := c.openPorts(list); err != nil {
+		return 0, err
+	}
 	b := sendBatches.get()
 	defer sendBatches.put(b)
 	for len(list) > 0 {
@@ -126,16 +130,18 @@ func (c *Clients) SendAll(list []Datagram) (sent int, err error) {
 
 // sendRun sends what one batch and one socket can send together.
 func (c *Clients) sendRun(b *batch, key portKey, list []Datagram) (int, error) {
-	s, err := c.socket(key)
-	if err != nil {
-		return 0, err
+	c.mu.Lock()
+	sockets := c.sockets[key]
+	c.mu.Unlock()
+	if len(sockets) == 0 { // closed meanwhile
+		return 0, errClientsClosed
 	}
 	for i, d := range list {
 		b.point(i, d.Payload)
 		b.addressTo(i, d.Dst)
 		b.addressFrom(i, d.Src.Addr())
 	}
-	sent, err := s.send(b, len(list))
+	sent, err := sockets[0].send(b, len(list))
 	c.mu.Lock()
 	c.counts.Sent += uint64(sent)
 	c.mu.Unlock()
@@ -161,8 +167,8 @@ func (c *Clients) Close() error {
 	sockets := c.sockets
 	c.sockets = nil
 	c.mu.Unlock()
-	for _, s := range sockets {
-		errs = append(errs, s.close())
+	for _, list := range sockets {
+		errs = append(errs, closeAll(list))
 	}
 	c.readers.Wait()
 	return errors.Join(errs...)
@@ -172,27 +178,47 @@ func keyOf(src netip.AddrPort) portKey {
 	return portKey{port: src.Port(), ipv4: src.Addr().Is4()}
 }
 
-// socket returns the socket for a family and port, which it opens when it is
-// first used.
-func (c *Clients) socket(key portKey) (*socket, error) {
+var errClientsClosed = errors.New("clients are closed")
+
+// openPorts opens the sockets that the datagrams need and that are not open
+// yet: all in one visit to the namespace, for a visit costs much more than a
+// socket.
+func (c *Clients) openPorts(list []Datagram) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, errors.New("clients are closed")
+		return errClientsClosed
 	}
-	if s := c.sockets[key]; s != nil {
-		return s, nil
+	var missing []portKey
+	for _, d := range list {
+		if key := keyOf(d.Src); c.sockets[key] == nil {
+			missing = append(missing, key)
+		}
 	}
-	s, err := c.open(key)
-	if err != nil {
-		return nil, fmt.Errorf("open client port %d: %w", key.port, err)
+	if len(missing) == 0 {
+		return nil
 	}
-	c.sockets[key] = s
-	c.readers.Go(func() { c.read(s, key) })
-	return s, nil
+	return c.ns.Do(func() error {
+		for _, key := range missing {
+			if c.sockets[key] != nil { // it was listed twice
+				continue
+			}
+			sockets, err := c.open(key)
+			if err != nil {
+				return fmt.Errorf("open client port %d: %w", key.port, err)
+			}
+			c.sockets[key] = sockets
+			for _, s := range sockets {
+				c.readers.Go(func() { c.read(s, key) })
+			}
+		}
+		return nil
+	})
 }
 
-func (c *Clients) open(key portKey) (*socket, error) {
+// open opens the sockets of a port in the namespace of the calling thread. The
+// caller holds mu.
+func (c *Clients) open(key portKey) ([]*socket, error) {
 	discover, report := unix.IP_PMTUDISC_WANT, 0
 	if c.opts.DontFragment {
 		discover = unix.IP_PMTUDISC_DO
@@ -200,7 +226,7 @@ func (c *Clients) open(key portKey) (*socket, error) {
 	if c.opts.ICMPErrors {
 		report = 1
 	}
-	any := netip.AddrPortFrom(netip.IPv6Unspecified(), key.port)
+	wildcard := netip.AddrPortFrom(netip.IPv6Unspecified(), key.port)
 	options := []option{
 		{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1},
 		{unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1},
@@ -210,48 +236,51 @@ func (c *Clients) open(key portKey) (*socket, error) {
 		{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, discover},
 	}
 	if key.ipv4 {
-		any = netip.AddrPortFrom(netip.IPv4Unspecified(), key.port)
+		wildcard = netip.AddrPortFrom(netip.IPv4Unspecified(), key.port)
 		options = []option{
 			{unix.IPPROTO_IP, unix.IP_PKTINFO, 1},
 			{unix.IPPROTO_IP, unix.IP_RECVERR, report},
 			{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, discover},
 		}
 	}
-	return openSocket(c.ns, family(any.Addr()), unix.SOCK_DGRAM, 0, func(fd int) error {
-		if err := setOptions(fd, options); err != nil {
-			return err
-		}
-		return bind(fd, any)
-	})
+	// Where there are a few ports, each serves many clients; thousands of
+	// ports have little to do and must not take all descriptors.
+	return listen(wildcard, options, 64/(len(c.sockets)+1))
 }
 
 func (c *Clients) read(s *socket, key portKey) {
 	s.receive(func(fd uintptr) {
-		b := receiveBatches.get()
-		defer receiveBatches.put(b)
-		if c.opts.ICMPErrors {
-			c.readErrors(fd, b, key)
+		for c.opts.ICMPErrors {
+			list := readErrors(fd, key)
+			if len(list) == 0 {
+				break
+			}
+			c.keep(list)
 		}
 		for {
-			b.prepare(true)
-			n := recvmmsg(fd, b, 0)
-			if n == 0 {
+			list := readReplies(fd, key)
+			if len(list) == 0 {
 				return
 			}
-			c.deliver(replies(b, n, key))
+			c.deliver(list)
 		}
 	})
 }
 
-// replies copies the n datagrams that a batch received.
-func replies(b *batch, n int, key portKey) []Reply {
+// readReplies returns copies of the datagrams that wait at a socket, at most a
+// batch. It does not keep the batch while anything else is waited for, so that
+// few batches serve thousands of sockets.
+func readReplies(fd uintptr, key portKey) []Reply {
+	b := receiveBatches.get()
+	defer receiveBatches.put(b)
+	b.prepare(true)
+	list := make([]Reply, recvmmsg(fd, b, 0))
 	now := time.Now()
-	list := make([]Reply, n)
 	for i := range list {
 		list[i] = Reply{
 			At:      netip.AddrPortFrom(b.ancillary(i).to, key.port),
 			From:    b.from(i),
-			Payload: append([]byte(nil), b.received(i)...),
+			Payload: slices.Clone(b.received(i)),
 			Time:    now,
 		}
 	}

@@ -42,7 +42,7 @@ func TestExchangeAll(t *testing.T) {
 		echo.Reset()
 		const count = 2000
 		list := numbered(count, a.client, at(a.backend(1)))
-		replies, err := clients.ExchangeAll(t.Context(), list, 20_000, wait)
+		replies, err := clients.ExchangeAll(t.Context(), list, 10_000, wait)
 		if err != nil {
 			t.Fatal(err)
 		}

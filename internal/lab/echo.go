@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // EchoOptions are the choices for [NewEcho]; the zero value will do.
@@ -22,10 +20,9 @@ type EchoOptions struct {
 	// Answer tells whether a payload is answered. A nil Answer answers all.
 	// It is called from several goroutines.
 	Answer func(payload []byte) bool
-	// OnArrival, if any, is called for every datagram, before the answer: in
-	// the order of arrival for each of the Echo's addresses, from several
-	// goroutines for several addresses. It must not block for long, and not
-	// keep the payload.
+	// OnArrival, if any, is called for every datagram, before the answer: for
+	// each sender in the order of arrival, for several senders from several
+	// goroutines. It must not block for long, and not keep the payload.
 	OnArrival func(Arrival)
 }
 
@@ -33,10 +30,10 @@ type EchoOptions struct {
 // with the same payload and one byte more, [EchoOptions.Number]. It counts
 // what arrives. All methods may be called from any goroutine.
 type Echo struct {
-	arrivals // Total, Seen, SeenAll, Reset
+	Arrivals // Total, Seen, SeenAll, Reset
 
 	opts    EchoOptions
-	sockets map[netip.AddrPort]*socket
+	sockets map[netip.AddrPort][]*socket
 	order   []netip.AddrPort
 	silent  atomic.Bool
 	replies atomic.Uint64
@@ -47,14 +44,18 @@ type Echo struct {
 // ports are not 0. It counts and answers on them together. The caller closes
 // it.
 func NewEcho(n *Namespace, opts EchoOptions, addrs ...netip.AddrPort) (*Echo, error) {
-	e := &Echo{opts: opts, sockets: make(map[netip.AddrPort]*socket), order: addrs}
+	e := &Echo{opts: opts, sockets: make(map[netip.AddrPort][]*socket), order: addrs}
 	for _, addr := range addrs {
-		s, err := listen(n, addr)
+		err := n.Do(func() (err error) {
+			e.sockets[addr], err = listen(addr, nil, maxShare)
+			return err
+		})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("echo at %s in namespace %s: %w", addr, n.name, err), e.Close())
 		}
-		e.sockets[addr] = s
-		e.readers.Go(func() { e.serve(s, addr) })
+		for _, s := range e.sockets[addr] {
+			e.readers.Go(func() { e.serve(s, addr) })
+		}
 	}
 	return e, nil
 }
@@ -87,8 +88,8 @@ func (e *Echo) Send(to netip.AddrPort, payload []byte) error {
 
 // SendFrom is Send from the one of the Echo's addresses that is given.
 func (e *Echo) SendFrom(from, to netip.AddrPort, payload []byte) error {
-	s := e.sockets[from]
-	if s == nil {
+	sockets := e.sockets[from]
+	if len(sockets) == 0 {
 		return fmt.Errorf("send from %s: not an address of the echo", from)
 	}
 	b := sendBatches.get()
@@ -96,7 +97,7 @@ func (e *Echo) SendFrom(from, to netip.AddrPort, payload []byte) error {
 	b.point(0, payload)
 	b.addressTo(0, to)
 	b.headers[0].hdr.SetControllen(0)
-	if _, err := s.send(b, 1); err != nil {
+	if _, err := sockets[0].send(b, 1); err != nil {
 		return fmt.Errorf("send from %s to %s: %w", from, to, err)
 	}
 	return nil
@@ -106,22 +107,18 @@ func (e *Echo) SendFrom(from, to netip.AddrPort, payload []byte) error {
 // answers with ICMP port unreachable.
 func (e *Echo) Close() error {
 	var errs []error
-	for _, s := range e.sockets {
-		errs = append(errs, s.close())
+	for _, sockets := range e.sockets {
+		errs = append(errs, closeAll(sockets))
 	}
 	e.readers.Wait()
 	return errors.Join(errs...)
 }
 
-func listen(n *Namespace, addr netip.AddrPort) (*socket, error) {
-	return openSocket(n, family(addr.Addr()), unix.SOCK_DGRAM, 0, func(fd int) error {
-		return bind(fd, addr)
-	})
-}
-
 func (e *Echo) serve(s *socket, at netip.AddrPort) {
-	in, out := newBatch(), new(batch)
 	s.receive(func(fd uintptr) {
+		in, out := receiveBatches.get(), sendBatches.get()
+		defer receiveBatches.put(in)
+		defer sendBatches.put(out)
 		for {
 			in.prepare(false)
 			n := recvmmsg(fd, in, 0)
@@ -129,13 +126,9 @@ func (e *Echo) serve(s *socket, at netip.AddrPort) {
 				return
 			}
 			e.count(in, n, at)
-			answers := e.answer(in, n, out)
-			if answers == 0 {
-				continue
-			}
 			// What the kernel refuses to send is a lost answer: the client
 			// sees that, and Replies does.
-			sent, _ := s.send(out, answers)
+			sent, _ := s.send(out, e.answer(in, n, out))
 			e.replies.Add(uint64(sent))
 		}
 	})
@@ -174,8 +167,9 @@ func (e *Echo) answer(in *batch, n int, out *batch) (answers int) {
 		reply := in.slot(i)[:len(payload)+1]
 		reply[len(payload)] = e.opts.Number
 		out.point(answers, reply)
-		out.headers[answers].hdr.Name = in.headers[i].hdr.Name
-		out.headers[answers].hdr.Namelen = in.headers[i].hdr.Namelen
+		h := &out.headers[answers].hdr
+		h.Name, h.Namelen = in.headers[i].hdr.Name, in.headers[i].hdr.Namelen
+		h.SetControllen(0)
 		answers++
 	}
 	return answers

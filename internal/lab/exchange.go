@@ -78,7 +78,7 @@ type Expectation struct {
 // if it never sent anything. match must not call the Clients. The caller calls
 // Wait once.
 func (c *Clients) Expect(at netip.AddrPort, match func(Reply) bool) (*Expectation, error) {
-	if _, err := c.socket(keyOf(at)); err != nil {
+	if err := c.openPorts([]Datagram{{Src: at}}); err != nil {
 		return nil, err
 	}
 	if match == nil {
@@ -123,6 +123,10 @@ func (c *Clients) Exchange(ctx context.Context, src, dst netip.AddrPort, payload
 // not: equal requests take each other's replies. The error is that ctx ended
 // or that the kernel refused to send.
 func (c *Clients) ExchangeAll(ctx context.Context, list []Datagram, rate int, timeout time.Duration) ([]Reply, error) {
+	// Before the clock runs: this takes time, and the pace would catch up.
+	if err := c.openPorts(list); err != nil {
+		return nil, err
+	}
 	replies := make([]Reply, len(list))
 	left := len(list) // guarded by the Clients' mutex, as replies is
 	complete := make(chan struct{})

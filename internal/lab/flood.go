@@ -41,7 +41,7 @@ func (r *RawSender) Flood(ctx context.Context, opts FloodOptions) (sent int, err
 		if n == 0 {
 			return sent, fmt.Errorf("flood: %w", ctx.Err())
 		}
-		f.make(done, n)
+		f.prepare(done, n)
 		took, refused := r.Send(f.packets[:n]...)
 		sent += took
 		if refused != nil && err == nil {
@@ -58,8 +58,8 @@ type flood struct {
 	packets [][]byte
 }
 
-// make prepares the n packets that follow the first done ones.
-func (f *flood) make(done, n int) {
+// prepare makes the n packets that follow the first done ones.
+func (f *flood) prepare(done, n int) {
 	for i := range n {
 		src := f.opts.Source(done + i)
 		if f.packets[i] == nil {

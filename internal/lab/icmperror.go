@@ -32,34 +32,38 @@ func (c *Clients) Errors() []ICMPError {
 	return slices.Clone(c.errors)
 }
 
-// readErrors empties a socket's error queue.
-func (c *Clients) readErrors(fd uintptr, b *batch, key portKey) {
-	for {
-		b.prepare(true)
-		n := recvmmsg(fd, b, unix.MSG_ERRQUEUE)
-		if n == 0 {
-			return
+// keep adds errors to those that Errors returns. The kernel's own refusals are
+// the sender's error already.
+func (c *Clients) keep(list []ICMPError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range list {
+		if e.By.IsValid() && len(c.errors) < maxErrors {
+			c.errors = append(c.errors, e)
 		}
-		now := time.Now()
-		c.mu.Lock()
-		for i := range n {
-			a := b.ancillary(i)
-			// The kernel's own refusals are the sender's error already.
-			if a.err == nil || a.err.Origin == unix.SO_EE_ORIGIN_LOCAL || len(c.errors) == maxErrors {
-				continue
-			}
-			c.errors = append(c.errors, ICMPError{
-				At:      netip.AddrPortFrom(a.to, key.port),
-				To:      b.from(i),
-				By:      a.cause,
-				Type:    a.err.Type,
-				Code:    a.err.Code,
-				MTU:     int(a.err.Info),
-				Errno:   syscall.Errno(a.err.Errno),
-				Payload: slices.Clone(b.received(i)),
-				Time:    now,
-			})
-		}
-		c.mu.Unlock()
 	}
+}
+
+// readErrors returns what waits in a socket's error queue, at most a batch.
+func readErrors(fd uintptr, key portKey) []ICMPError {
+	b := receiveBatches.get()
+	defer receiveBatches.put(b)
+	b.prepare(true)
+	list := make([]ICMPError, recvmmsg(fd, b, unix.MSG_ERRQUEUE))
+	now := time.Now()
+	for i := range list {
+		a := b.ancillary(i)
+		list[i] = ICMPError{
+			At:      netip.AddrPortFrom(a.to, key.port),
+			To:      b.from(i),
+			By:      a.cause,
+			Type:    a.err.Type,
+			Code:    a.err.Code,
+			MTU:     int(a.err.Info),
+			Errno:   syscall.Errno(a.err.Errno),
+			Payload: slices.Clone(b.received(i)),
+			Time:    now,
+		}
+	}
+	return list
 }

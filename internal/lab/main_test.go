@@ -27,6 +27,19 @@ func TestMain(m *testing.M) {
 func runProgram(program string) {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	switch program {
+	case "namespace":
+		name, err := os.Readlink("/proc/self/ns/net")
+		fmt.Println(name, err)
+		os.Exit(0)
+	case "sleep":
+		select {}
+	case "limited":
+		// Of the user namespace that the test started this one in.
+		if err := os.WriteFile("/proc/sys/user/max_net_namespaces", []byte("0"), 0); err != nil {
+			fmt.Println(err)
+		}
+	}
 	if err := lab.Reexec(); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -38,13 +51,28 @@ func runProgram(program string) {
 		// The runtime ignores what it has been asked to report.
 		signal.Reset(syscall.SIGTERM)
 		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
-		time.Sleep(time.Minute)
-	case "wait":
-		fmt.Println("ready", lab.Inside())
-		for {
-			fmt.Println(<-signals)
+		select {}
+	case "parent":
+		if err := startSleeper(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
 		}
 	}
+	fmt.Println("ready", lab.Inside())
+	for {
+		fmt.Println(<-signals)
+	}
+}
+
+// startSleeper leaves a process behind in a namespace.
+func startSleeper() error {
+	n, err := lab.NewNamespace("bed")
+	if err != nil {
+		return err
+	}
+	cmd := program("sleep")
+	cmd.Stdout = os.Stdout
+	return n.Start(cmd)
 }
 
 // newNetwork makes a network that ends with the test, and checks then that no

@@ -29,7 +29,10 @@ func NewRawSender(n *Namespace, link string, to net.HardwareAddr) (*RawSender, e
 	}
 	// Protocol 0: the socket receives nothing. SOCK_DGRAM: the kernel makes the
 	// link's header.
-	r.socket, err = openSocket(n, unix.AF_PACKET, unix.SOCK_DGRAM, 0, func(int) error { return nil })
+	err = n.Do(func() (err error) {
+		r.socket, err = openSocket(unix.AF_PACKET, unix.SOCK_DGRAM, func(int) error { return nil })
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("send raw on %s in namespace %s: %w", link, n.name, err)
 	}

@@ -124,21 +124,19 @@ func runInside(mark string) (int, error) {
 // are enough and else in a user namespace.
 func startInside(mark string) (*exec.Cmd, error) {
 	const own = unix.CLONE_NEWNET | unix.CLONE_NEWNS
-	if os.Geteuid() == 0 {
-		cmd := insideCommand(mark, &syscall.SysProcAttr{Cloneflags: own})
-		err := cmd.Start()
-		// A container's root may lack CAP_SYS_ADMIN and still be allowed to
-		// make user namespaces.
-		if !errors.Is(err, unix.EPERM) {
-			return cmd, err
-		}
+	cmd := insideCommand(mark, &syscall.SysProcAttr{Cloneflags: own})
+	err := cmd.Start()
+	// Not only ordinary users are refused: a container's root may lack
+	// CAP_SYS_ADMIN and still be allowed to make user namespaces.
+	if errors.Is(err, unix.EPERM) {
+		cmd = insideCommand(mark, &syscall.SysProcAttr{
+			Cloneflags:  own | unix.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}},
+		})
+		err = cmd.Start()
 	}
-	cmd := insideCommand(mark, &syscall.SysProcAttr{
-		Cloneflags:  own | unix.CLONE_NEWUSER,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}},
-	})
-	if err := cmd.Start(); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("enter new namespaces: %w%s", err, hint(err))
 	}
 	return cmd, nil

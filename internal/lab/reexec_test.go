@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -98,19 +97,38 @@ func TestReexecForwardsSignalsOfTheGroupOnce(t *testing.T) {
 	}
 }
 
-// A process that outlived its parent would hold namespaces for ever.
+// Processes that outlived their parents would hold namespaces for ever.
 func TestReexecDiesWithItsParent(t *testing.T) {
-	cmd := program("wait")
-	lines := startProgram(t, cmd)
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"wait", "parent"} {
+		t.Run(name, func(t *testing.T) {
+			cmd := program(name)
+			lines := startProgram(t, cmd)
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			// The process inside, and the one that it started in a namespace,
+			// hold the other end of the pipe.
+			if lines.Scan() {
+				t.Fatalf("inside: %q, want nothing more", lines.Text())
+			}
+			if err := lines.Err(); err != nil {
+				t.Errorf("a process inside lives: %v", err)
+			}
+		})
 	}
-	// The process inside holds the other end of the pipe.
-	if lines.Scan() {
-		t.Fatalf("inside: %q, want nothing more", lines.Text())
+}
+
+// Somebody who cannot run the demo should read what to change.
+func TestReexecSaysWhatIsMissing(t *testing.T) {
+	cmd := program("limited")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}},
 	}
-	if err := lines.Err(); err != nil && !errors.Is(err, io.EOF) {
-		t.Errorf("the process inside lives: %v", err)
+	out, err := cmd.Output()
+	if err == nil || !strings.Contains(string(out), "sysctl user.max_net_namespaces=") {
+		t.Errorf("the program said %q (%v), want which sysctl is in the way", out, err)
 	}
 }
 

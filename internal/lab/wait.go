@@ -2,18 +2,26 @@ package lab
 
 import "time"
 
-// WaitFor calls cond until it is true, and fails the test with "what" when
-// that does not happen in time. It asks at once, then every millisecond and,
-// as time goes on, up to every 20 ms.
-func WaitFor(t interface {
+// TB is the part of testing.TB that [WaitFor] needs: the demo does without
+// the testing package.
+type TB interface {
 	Helper()
 	Fatalf(format string, args ...any)
-}, timeout time.Duration, what string, cond func() bool,
-) {
+}
+
+// WaitFor calls cond until it is true, and fails the test with "what" when
+// that does not happen in time. It asks at once, then after a millisecond and,
+// as time goes on, up to every 20 ms. A condition has the last word: it is
+// asked once more when the time is over.
+func WaitFor(t TB, timeout time.Duration, what string, cond func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(timeout)
-	for pause := time.Millisecond; !cond(); pause = min(pause*3/2, 20*time.Millisecond) {
-		if time.Now().After(deadline) {
+	for pause := time.Millisecond; ; pause = min(pause*3/2, 20*time.Millisecond) {
+		late := time.Now().After(deadline)
+		if cond() {
+			return
+		}
+		if late {
 			t.Fatalf("still waiting after %v: %s", timeout, what)
 			return
 		}

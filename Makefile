@@ -1,0 +1,82 @@
+# make demo and make test need Go, make and, for the race detector, a C compiler.
+# "make help" lists the rest.
+
+SHELL := /bin/sh
+GO_MIN := 1.26
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+PREFIX ?= /usr/local
+FUZZTIME ?= 30s
+PKGS ?= ./...
+
+# Packages whose tests send real packets. They run a second time as a plain user
+# and a third time under a stock kernel.
+DATAPLANE ?= ./hashing ./nft ./nfq ./ctsync ./check ./daemon ./internal/lab ./suite
+
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)'
+TOOL := go tool -modfile=tools/go.mod
+REPORT := go run ./scripts/testreport $(if $(CI),-strict)
+GOTEST := go test -json -count=1 $(if $(RUN),-run '$(RUN)')
+# Those of DATAPLANE that are there and have tests.
+dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
+
+.PHONY: build demo test test-user test-vm test-long cover fuzz lint fmt install clean help need-go need-cc
+
+build: need-go ## build bin/roamlb (the default)
+	$(GOBUILD) -o bin/roamlb ./cmd/roamlb
+
+demo: build ## show roaming between network namespaces; KEEP=1 leaves them running
+	./bin/roamlb demo $(if $(KEEP),--keep)
+
+test: need-go need-cc ## unit and data-plane tests with the race detector; PKGS=./nft RUN=Name to choose
+	@CGO_ENABLED=1 $(REPORT) $(GOTEST) -race -timeout 5m $(PKGS)
+
+# Where the tests run for these two there is no compiler: the program goes along.
+test-user test-vm: export ROAMLB_BIN = $(CURDIR)/bin/roamlb
+
+test-user: build ## the data-plane tests as nobody (when root; else as you)
+	@$(REPORT) $(GOTEST) -timeout 5m -exec "'$(CURDIR)/scripts/as-nobody.sh'" $(dataplane)
+
+test-vm: export ROAMLB_VM = 1
+test-vm: export ROAMLB_SCALE ?= 0.1
+test-vm: build ## the data-plane tests under Debian's kernel in QEMU, at a tenth of the counts
+	@CGO_ENABLED=0 $(REPORT) $(GOTEST) -p 1 -timeout 14m -exec "'$(CURDIR)/scripts/stock-kernel.sh' -t 900 --" $(dataplane)
+
+test-long: export ROAMLB_LONG = 1
+test-long: export ROAMLB_SCALE ?= 1
+test-long: need-go ## the data-plane tests with all their repetitions, up to an hour
+	@$(REPORT) $(GOTEST) -timeout 60m $(dataplane)
+
+cover: need-go ## coverage of every package; cover.out for "go tool cover -html"
+	go test -count=1 -timeout 5m -coverprofile=cover.out $(PKGS)
+	@go tool cover -func=cover.out | tail -n 1
+
+fuzz: need-go ## every fuzz target for FUZZTIME each (30s)
+	@scripts/fuzz.sh $(FUZZTIME) $(PKGS)
+
+lint: need-go ## golangci-lint, shellcheck where installed
+	$(TOOL) golangci-lint run
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; \
+	else echo 'shellcheck is not installed: scripts not checked'; fi
+
+fmt: need-go ## format the Go code as lint wants it
+	$(TOOL) gofumpt -w .
+	$(TOOL) goimports -local github.com/roamlb/roamlb -w .
+
+install: build ## install to PREFIX (/usr/local), below DESTDIR
+	install -D -m 0755 bin/roamlb '$(DESTDIR)$(PREFIX)/bin/roamlb'
+
+clean: ## remove what was built
+	rm -rf bin cover.out
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+
+need-go:
+	@v=$$(go env GOVERSION 2>/dev/null) && \
+	[ "$$(printf '%s\n' $(GO_MIN) "$${v#go}" | sort -V | head -n 1)" = $(GO_MIN) ] || \
+	{ echo 'Go $(GO_MIN) or newer is needed: install it from https://go.dev/dl/' >&2; exit 1; }
+
+need-cc:
+	@echo '#include <stdlib.h>' | $$(go env CC) -fsyntax-only -x c - 2>/dev/null || \
+	{ echo 'A C compiler is needed, for the race detector: apt-get install gcc libc6-dev' >&2; exit 1; }

@@ -1,0 +1,423 @@
+package nfq
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/roamlb/roamlb/balancer"
+	"github.com/roamlb/roamlb/event"
+	"github.com/roamlb/roamlb/internal/lab"
+)
+
+// world is a network whose load balancer queues what clients send to the
+// services, and has a server of its own at every port to receive it.
+type world struct {
+	t     *testing.T
+	net   *lab.Network
+	rules *ruleset
+	raw   *lab.RawSender
+	sink  *lab.Echo
+	order orders
+}
+
+// newWorld makes a world that ends with the test, and checks then that no
+// goroutine is left.
+func newWorld(t *testing.T, q balancer.Queues) *world {
+	t.Helper()
+	t.Cleanup(func() { goleak.VerifyNone(t) })
+	w := &world{t: t}
+	var err error
+	if w.net, err = lab.NewNetwork(lab.NetworkOptions{Backends: 1}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeOrFail(t, w.net.Close) })
+	w.rules = loadRules(t, w.net.LB, q)
+	if w.raw, err = w.net.RawSender(w.net.Clients); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeOrFail(t, w.raw.Close) })
+	var addrs []netip.AddrPort
+	for _, port := range []uint16{sessionPort, flowPort, dropPort, emptyPort, freePort} {
+		addrs = append(addrs, listener4(port), listener6(port))
+	}
+	w.sink, err = lab.NewEcho(w.net.LB, lab.EchoOptions{
+		Key:       func(payload []byte) []byte { return payload[:min(keyLen, len(payload))] },
+		Answer:    func([]byte) bool { return false },
+		OnArrival: w.order.add,
+	}, addrs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeOrFail(t, w.sink.Close) })
+	return w
+}
+
+func closeOrFail(t *testing.T, f func() error) {
+	t.Helper()
+	if err := f(); err != nil {
+		t.Error(err)
+	}
+}
+
+// orders finds packets of a flow that arrived in another order than they were
+// sent: bytes 4 to 8 of a payload count up within a flow.
+type orders struct {
+	mu   sync.Mutex // guards the others
+	last map[netip.AddrPort]uint32
+	bad  int
+}
+
+func (o *orders) add(a lab.Arrival) {
+	if len(a.Payload) < 8 {
+		return
+	}
+	n := binary.BigEndian.Uint32(a.Payload[4:])
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.last == nil {
+		o.last = make(map[netip.AddrPort]uint32)
+	}
+	if last, ok := o.last[a.From]; ok && n <= last {
+		o.bad++
+	}
+	o.last[a.From] = n
+}
+
+func (o *orders) wrong() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bad
+}
+
+// serving are queues that run.
+type serving struct {
+	*Queues
+	t      *testing.T
+	cancel context.CancelFunc
+	ran    chan error // closed after the result
+}
+
+// serve opens the queues in the load balancer's namespace and runs them.
+func (w *world) serve(opts Options) *serving {
+	w.t.Helper()
+	if opts.Facts == nil {
+		opts.Facts = func([]balancer.Fact) {}
+	}
+	opts.Now = testNow
+	opts.Log = testLog(w.t)
+	s := &serving{t: w.t, ran: make(chan error, 1)}
+	err := w.net.LB.Do(func() (err error) {
+		s.Queues, err = Open(opts)
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	go func() {
+		defer close(s.ran)
+		s.ran <- s.Run(ctx)
+	}()
+	w.t.Cleanup(func() { s.stop() })
+	return s
+}
+
+// stop ends the queues, and may be called again.
+func (s *serving) stop() {
+	s.t.Helper()
+	s.cancel()
+	select {
+	case err := <-s.ran:
+		if err != nil {
+			s.t.Error(err)
+		}
+	case <-time.After(wait):
+		s.t.Fatal("the queues do not end")
+	}
+}
+
+// flood sends datagrams to a port, each with its number as the key, and
+// returns when all are sent.
+func (w *world) flood(to netip.AddrPort, count, rate int) {
+	w.t.Helper()
+	w.send(lab.FloodOptions{To: to, Count: count, Rate: rate, Length: 12, Seed: 1, Fill: func(i int, b []byte) {
+		binary.BigEndian.PutUint32(b, uint32(i))
+	}})
+}
+
+func (w *world) send(opts lab.FloodOptions) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	if _, err := w.raw.Flood(ctx, opts); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// arrived waits until count datagrams have reached the server.
+func (w *world) arrived(count int) {
+	w.t.Helper()
+	last := uint64(0)
+	for quiet := time.Now(); w.sink.Total() < uint64(count); time.Sleep(time.Millisecond) {
+		if n := w.sink.Total(); n != last {
+			last, quiet = n, time.Now()
+		}
+		if time.Since(quiet) > 3*time.Second {
+			w.t.Fatalf("%d of %d packets are lost", uint64(count)-w.sink.Total(), count)
+		}
+	}
+}
+
+func snapshotOf(s *balancer.Snapshot) func() *balancer.Snapshot {
+	return func() *balancer.Snapshot { return s }
+}
+
+func queues(count uint16, length uint32) balancer.Queues {
+	return balancer.Queues{First: 40, Count: count, Length: length}
+}
+
+// Under load no packet may be lost or wait for ever, and the packets of a
+// flow must stay in order.
+func TestEveryPacketGetsItsVerdictInOrder(t *testing.T) {
+	const flows, count = 500, 40000
+	q := queues(2, 2*count) // none fails open, which would overtake those that wait
+	w := newWorld(t, q)
+	var want []uint32
+	for id := uint16(1); id <= 3; id++ {
+		want = append(want, foreign|marks.Miss()|marks.Fresh()|marks.WithID(id))
+	}
+	w.rules.countMarks(sessionPort, append(want, foreign|marks.Miss())...)
+	s := w.serve(Options{Queues: q, Snapshot: snapshotOf(testSnapshot(&fakeBindings{}))})
+	for _, to := range []netip.AddrPort{listener4(sessionPort), listener6(sessionPort)} {
+		before := int(w.sink.Total())
+		w.send(lab.FloodOptions{To: to, Count: count, Rate: 80000, Length: 12, Source: func(i int) netip.AddrPort {
+			if to.Addr().Is4() {
+				return netip.AddrPortFrom(lab.ClientIPv4(i%flows), 5000)
+			}
+			return netip.AddrPortFrom(lab.ClientIPv6(i%flows), 5000)
+		}, Fill: func(i int, b []byte) {
+			binary.BigEndian.PutUint32(b, uint32(i%flows))
+			binary.BigEndian.PutUint32(b[4:], uint32(i))
+		}})
+		w.arrived(before + count)
+	}
+	if n := w.order.wrong(); n != 0 {
+		t.Errorf("%d packets overtook others of their flow", n)
+	}
+	got, total := w.rules.marked(sessionPort), uint64(0)
+	for _, mark := range want {
+		total += got[mark]
+		if got[mark] < 2*count/10 {
+			t.Errorf("only %d packets came back with mark %#x: not balanced", got[mark], mark)
+		}
+	}
+	if unseen := got[foreign|marks.Miss()]; total+unseen != 2*count {
+		t.Errorf("%d packets came back with our marks and %d unseen, want %d in all: the bits of others must survive", total, unseen, 2*count)
+	} else if unseen != 0 {
+		t.Errorf("%d packets went on unseen", unseen)
+	}
+	s.stop()
+	for _, st := range s.Stats() {
+		t.Logf("%+v", st)
+		if st.Packets == 0 || st.Packets != st.Verdicts {
+			t.Errorf("queue %d: %d packets, %d verdicts", st.Queue, st.Packets, st.Verdicts)
+		}
+	}
+}
+
+// A full queue must let packets pass, or an attack on one service would cut
+// off all.
+func TestFullQueueFailsOpen(t *testing.T) {
+	const count = 3000
+	q := queues(1, 64)
+	w := newWorld(t, q)
+	w.rules.countMarks(sessionPort, foreign|marks.Miss())
+	b := &fakeBindings{hold: make(chan struct{})}
+	s := w.serve(Options{Queues: q, Snapshot: snapshotOf(testSnapshot(b))})
+	w.flood(listener4(sessionPort), count, 20000)
+	lab.WaitFor(t, wait, "all that the queue has no room for has passed", func() bool {
+		return w.sink.Total() >= count-64
+	})
+	if n := w.sink.Total(); n != count-64 {
+		t.Errorf("%d packets passed a queue of 64 that nobody answers, want %d", n, count-64)
+	}
+	close(b.hold)
+	w.arrived(count)
+	if n := w.rules.marked(sessionPort)[foreign|marks.Miss()]; n != count-64 {
+		t.Errorf("%d packets passed unseen, want %d", n, count-64)
+	}
+	s.stop()
+}
+
+// A client behind a gateway with a broken key must not make bindings, and the
+// marks must be those that the rules expect.
+func TestMarksOfEachKindOfService(t *testing.T) {
+	q := queues(1, 1024)
+	w := newWorld(t, q)
+	ring := testSnapshot(&fakeBindings{}).View("b-flow").Ring(false)
+	for _, port := range []uint16{sessionPort, flowPort, dropPort, emptyPort, freePort} {
+		w.rules.countMarks(port, foreign, foreign|marks.Miss(), foreign|marks.Miss()|marks.Fresh(),
+			foreign|marks.Fresh()|marks.WithID(1), foreign|marks.Fresh()|marks.WithID(2), foreign|marks.Fresh()|marks.WithID(3))
+	}
+	var mu sync.Mutex
+	var facts []balancer.Fact
+	w.serve(Options{
+		Queues: q, Snapshot: snapshotOf(testSnapshot(&fakeBindings{})),
+		Facts: func(list []balancer.Fact) {
+			mu.Lock()
+			defer mu.Unlock()
+			facts = append(facts, list...)
+		},
+	})
+	client := netip.AddrPortFrom(lab.ClientIPv4(0), 5000)
+	key, short := keyOf(7), []byte{1}
+	for _, p := range []struct {
+		port    uint16
+		payload []byte
+	}{{flowPort, key}, {sessionPort, short}, {dropPort, short}, {emptyPort, key}, {freePort, key}} {
+		if _, err := w.raw.Send(lab.UDPPacket(client, listener4(p.port), p.payload, lab.PacketOptions{})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.arrived(4)
+	view := testSnapshot(&fakeBindings{}).View("b-flow")
+	flowMark := foreign | marks.Fresh() | marks.WithID(ring.At(view.Hash(key[:keyLen])))
+	for port, mark := range map[uint16]uint32{
+		flowPort: flowMark, sessionPort: foreign | marks.Miss(),
+		emptyPort: foreign | marks.Miss() | marks.Fresh(), freePort: foreign | marks.Miss(),
+	} {
+		if got := w.rules.marked(port)[mark]; got != 1 {
+			t.Errorf("port %d: no packet came back with mark %#x: %v", port, mark, w.rules.marked(port))
+		}
+	}
+	if n := w.rules.queued("steer", dropPort); n != 1 {
+		t.Errorf("%d packets to the service that drops, want 1", n)
+	}
+	for mark, n := range w.rules.marked(dropPort) {
+		if n != 0 {
+			t.Errorf("a packet without a key came through with mark %#x to a service that drops these", mark)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(facts) != 1 {
+		t.Fatalf("%d facts, want 1: %+v", len(facts), facts)
+	}
+	f := facts[0]
+	want := []any{"b-flow", uint32(7), client, listener4(flowPort), true}
+	if diff := cmp.Diff(want, []any{f.View.Service.Name, f.Session.Index, f.Client, f.Listener, f.NewFlow}, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+		t.Errorf("the fact that ctsync gets (-want +got):\n%s", diff)
+	}
+}
+
+// A stop must not cost a packet, with traffic going on all the time; nor may a
+// start.
+func TestStopAndStartUnderTrafficLoseNothing(t *testing.T) {
+	const count = 60000
+	q := queues(2, 1024)
+	w := newWorld(t, q)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		w.flood(listener4(sessionPort), count, 20000)
+	}()
+	seen, rounds := uint64(0), 0
+	for traffic := true; traffic; rounds++ {
+		s := w.serve(Options{Queues: q, Keeper: rounds%4 == 0, Snapshot: snapshotOf(testSnapshot(&fakeBindings{}))})
+		lab.WaitFor(t, wait, "packets come", func() bool {
+			select {
+			case <-sent:
+				traffic = false
+			default:
+			}
+			return !traffic || s.Stats()[0].Packets+s.Stats()[1].Packets > 200
+		})
+		s.stop()
+		for _, st := range s.Stats() {
+			seen += st.Packets
+			if st.Undecoded != 0 || st.Missed != 0 {
+				t.Errorf("packets that were not copied, or not seen: %+v", st)
+			}
+		}
+	}
+	w.arrived(count)
+	t.Logf("%d starts, %d of %d packets decided in Go", rounds, seen, count)
+}
+
+// Who starts a second daemon by mistake must be told, and the first one must
+// go on.
+func TestSecondOwnerIsRefused(t *testing.T) {
+	q := queues(2, 1024)
+	w := newWorld(t, q)
+	opts := Options{Queues: q, Keeper: true, Snapshot: snapshotOf(testSnapshot(&fakeBindings{})), Facts: func([]balancer.Fact) {}, Now: testNow}
+	w.serve(opts)
+	opts.Queues.First, opts.Queues.Count = 41, 1
+	err := w.net.LB.Do(func() error {
+		second, err := Open(opts)
+		if err == nil {
+			return second.close()
+		}
+		return err
+	})
+	if !errors.Is(err, ErrOwned) {
+		t.Fatalf("error %v, want ErrOwned", err)
+	}
+	t.Log(err)
+	w.flood(listener4(sessionPort), 100, 0)
+	w.arrived(100)
+}
+
+// A configuration with a key further into the packet must find it there.
+func TestCopyRangeCanGrowUnderTraffic(t *testing.T) {
+	const count = 20000
+	q := queues(1, 2048)
+	w := newWorld(t, q)
+	s := w.serve(Options{Queues: q, Snapshot: snapshotOf(testSnapshot(&fakeBindings{}))})
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		w.flood(listener4(sessionPort), count, 20000)
+	}()
+	for _, n := range []uint32{60, 1500, 65531, 100, 1 << 20, 400} {
+		if err := s.SetCopyRange(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-sent
+	w.arrived(count)
+	s.stop()
+	if err := s.SetCopyRange(500); err == nil {
+		t.Error("a closed queue takes a copy range")
+	}
+	if st := s.Stats()[0]; st.Undecoded != 0 || st.NoKey != 0 {
+		t.Errorf("packets without their key: %+v", st)
+	}
+}
+
+// Operators and ctsync must hear of packets that the daemon never saw.
+func TestOverflowIsAnEvent(t *testing.T) {
+	q := queues(1, 64)
+	w := newWorld(t, q)
+	events := make(chan event.Event, 100)
+	b := &fakeBindings{hold: make(chan struct{})}
+	w.serve(Options{Queues: q, Snapshot: snapshotOf(testSnapshot(b)), Events: func(e event.Event) { events <- e }})
+	w.flood(listener4(sessionPort), 1000, 20000)
+	close(b.hold)
+	select {
+	case e := <-events:
+		if e.Kind != event.Overflow || e.Time.IsZero() {
+			t.Errorf("event %+v, want an overflow", e)
+		}
+	case <-time.After(wait):
+		t.Error("no event for a full queue")
+	}
+}

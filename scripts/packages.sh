@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# packages.sh: installs the Debian packages that .ci/run needs and that are
+# missing. Go comes from elsewhere: Debian's is too old.
+set -euo pipefail
+
+packages=(
+	gcc libc6-dev make git          # make test
+	nftables conntrack iproute2     # the tests' oracles
+	shellcheck                      # make lint
+	qemu-system-x86 busybox-static cpio kmod xz-utils # make test-vm
+)
+
+sudo=()
+((EUID == 0)) || sudo=(sudo)
+
+# stock-kernel.sh needs fresh lists too, to find the newest kernel.
+"${sudo[@]}" apt-get update -qq || echo 'apt-get update failed: going on with the lists there are' >&2
+
+missing=()
+for package in "${packages[@]}"; do
+	[[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+done
+echo "missing: ${missing[*]:-none}"
+if ((${#missing[@]})); then
+	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+fi

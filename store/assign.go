@@ -1,0 +1,196 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/roamlb/roamlb/balancer"
+)
+
+// Assigner gives backends their ids and services their seeds. It keeps
+// nothing between calls.
+type Assigner struct {
+	// Max is the largest id that may be given out, see balancer.Marks.MaxID.
+	Max uint16
+	// InUse reports whether a conntrack entry or a sessions element carries
+	// the id, so that giving it out would hand another backend's sessions
+	// over. It is asked about ids that no backend of the state has; nil: none is
+	// in use.
+	InUse func(id uint16) bool
+	// Rest is how long an id is left alone after it was freed, whatever
+	// InUse says: packets that were decided just before may still be queued.
+	Rest time.Duration
+	// Now is the wall clock's time.
+	Now time.Time
+	// Rand is where seeds come from; nil: crypto/rand.
+	Rand io.Reader
+}
+
+// ExhaustedError says that no backend id is left.
+type ExhaustedError struct {
+	Limit          uint16 // the largest id, as mark_mask and zone_base allow
+	Service        string // that wanted one
+	Backend        string
+	InUse, Resting int // freed ids that cannot be given out yet
+}
+
+func (e *ExhaustedError) Error() string {
+	return fmt.Sprintf("backend %q of service %q gets no id: mark_mask and zone_base leave %d ids, all others are taken "+
+		"(%d by connections of backends that are gone, %d freed only just now)",
+		e.Backend, e.Service, e.Limit, e.InUse, e.Resting)
+}
+
+type backendName struct{ service, backend string }
+
+// Assign returns the state that prev becomes with the services of cfg, which
+// are copied with ids and seeds filled in and are in the result's Services.
+//
+// A backend keeps its id by the names of service and backend, whatever the ID
+// it comes with. New ids rise; only when the highest was given out do freed
+// ones come back, the one freed first, first, and never one that is in use,
+// rests, or is freed by this very change. A seed in cfg counts; without one a
+// service keeps its seed, and a new service gets a random one.
+//
+// Errors: an *ExhaustedError, names that occur twice, or what Rand answers.
+// The Revision stays prev's: [Store.Prepare] counts. The secret is
+// made if prev has none.
+func (a Assigner) Assign(cfg []balancer.Service, prev State) (State, error) {
+	if err := uniqueNames(cfg); err != nil {
+		return State{}, fmt.Errorf("assign ids: %w", err)
+	}
+	ids, seeds := prev.names()
+	next := State{Revision: prev.Revision, Secret: prev.Secret, Services: slices.Clone(cfg)}
+	var wanting []*balancer.Backend
+	var names []backendName
+	for i := range next.Services {
+		svc := &next.Services[i]
+		if svc.Seed == 0 {
+			svc.Seed = seeds[svc.Name]
+		}
+		if err := a.fillSeed(svc); err != nil {
+			return State{}, fmt.Errorf("make a seed: %w", err)
+		}
+		svc.Backends = slices.Clone(svc.Backends)
+		for j := range svc.Backends {
+			b := &svc.Backends[j]
+			name := backendName{svc.Name, b.Name}
+			b.ID = ids[name]
+			if b.ID == 0 || b.ID > a.Max { // Max can shrink with mark_mask
+				b.ID = 0
+				wanting, names = append(wanting, b), append(names, name)
+				continue
+			}
+			delete(ids, name)
+		}
+	}
+	if len(next.Secret) == 0 {
+		next.Secret = make([]byte, 32)
+		if _, err := io.ReadFull(a.source(), next.Secret); err != nil {
+			return State{}, fmt.Errorf("make a secret: %w", err)
+		}
+	}
+	pool := a.pool(prev)
+	for i, b := range wanting {
+		if b.ID = pool.take(); b.ID == 0 {
+			return State{}, pool.exhausted(names[i])
+		}
+	}
+	next.LastID = pool.last
+	next.Freed = pool.freed
+	gone := make([]uint16, 0, len(ids))
+	for _, id := range ids {
+		gone = append(gone, id)
+	}
+	slices.Sort(gone)
+	for _, id := range gone {
+		next.Freed = append(next.Freed, Freed{ID: id, At: a.Now.Unix()})
+	}
+	return next, nil
+}
+
+func (s *State) names() (ids map[backendName]uint16, seeds map[string]uint32) {
+	ids = make(map[backendName]uint16)
+	seeds = make(map[string]uint32, len(s.Services))
+	for i := range s.Services {
+		svc := &s.Services[i]
+		seeds[svc.Name] = svc.Seed
+		for j := range svc.Backends {
+			ids[backendName{svc.Name, svc.Backends[j].Name}] = svc.Backends[j].ID
+		}
+	}
+	return ids, seeds
+}
+
+func (a Assigner) source() io.Reader {
+	if a.Rand == nil {
+		return rand.Reader
+	}
+	return a.Rand
+}
+
+func (a Assigner) fillSeed(svc *balancer.Service) error {
+	for svc.Seed == 0 {
+		var b [4]byte
+		if _, err := io.ReadFull(a.source(), b[:]); err != nil {
+			return err
+		}
+		svc.Seed = binary.NativeEndian.Uint32(b[:])
+	}
+	return nil
+}
+
+// pool is the ids that can be given out.
+type pool struct {
+	Assigner
+	last           uint16  // the highest id given out
+	freed          []Freed // those that stay
+	next           int     // freed[next:] has not been looked at
+	inUse, resting int     // what take passed over
+}
+
+func (a Assigner) pool(prev State) *pool {
+	p := &pool{Assigner: a, last: prev.LastID, freed: slices.Clone(prev.Freed)}
+	// A clock that was set back must not keep an id for years.
+	for i := range p.freed {
+		p.freed[i].At = min(p.freed[i].At, a.Now.Unix())
+	}
+	return p
+}
+
+// take returns an id that nobody carries, 0 where there is none.
+func (p *pool) take() uint16 {
+	for p.last < p.Max {
+		p.last++
+		if !p.used(p.last) {
+			return p.last
+		}
+		// The kernel knows the id though the state does not: the state file
+		// was lost. It counts as freed now.
+		p.freed = append(p.freed, Freed{ID: p.last, At: p.Now.Unix()})
+	}
+	for p.next < len(p.freed) {
+		f := p.freed[p.next]
+		switch {
+		case f.ID > p.Max:
+		case p.Now.Sub(time.Unix(f.At, 0)) < p.Rest:
+			p.resting++
+		case p.used(f.ID):
+			p.inUse++
+		default:
+			p.freed = slices.Delete(p.freed, p.next, p.next+1)
+			return f.ID
+		}
+		p.next++
+	}
+	return 0
+}
+
+func (p *pool) used(id uint16) bool { return p.InUse != nil && p.InUse(id) }
+
+func (p *pool) exhausted(name backendName) error {
+	return &ExhaustedError{Limit: p.Max, Service: name.service, Backend: name.backend, InUse: p.inUse, Resting: p.resting}
+}

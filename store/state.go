@@ -1,0 +1,101 @@
+// Package store keeps the daemon's state on disk: the services with their
+// seeds and their backends' ids, and which ids were given back. A change is
+// written in two steps, prepared beside the kernel's table and committed by a
+// rename, so that a crash at any moment leaves the old state or the new one.
+//
+// The files hold seeds, which are secrets, and are readable by their owner
+// alone.
+package store
+
+import (
+	"fmt"
+
+	"github.com/roamlb/roamlb/balancer"
+)
+
+// State is what outlives the daemon. It is treated as immutable: a change
+// makes a new one, see [Assigner.Assign].
+type State struct {
+	// Revision counts committed writes; 0 is the empty state that no file
+	// holds yet.
+	Revision uint64
+	// Secret keys the hashes by which logs name sessions; made with the first
+	// services, 32 bytes.
+	Secret []byte
+	// Services are as they were applied, each with its seed, each backend
+	// with its id.
+	Services []balancer.Service
+	// LastID is the highest backend id ever given out. Each id up to it is a
+	// backend's or stands in Freed.
+	LastID uint16
+	// Freed are the ids that were given back, oldest first.
+	Freed []Freed
+}
+
+// Freed is a backend id that was given back.
+type Freed struct {
+	ID uint16
+	At int64 // when, in seconds of Unix time
+}
+
+// validate reports the first reason why s is no state: names or ids given
+// twice, missing or out of range.
+func (s *State) validate() error {
+	owner := make(map[uint16]string, len(s.Freed))
+	take := func(id uint16, by string) error {
+		if id == 0 || id > s.LastID {
+			return fmt.Errorf("id %d of %s is not within 1..%d", id, by, s.LastID)
+		}
+		if other, ok := owner[id]; ok {
+			return fmt.Errorf("id %d is that of %s and of %s", id, other, by)
+		}
+		owner[id] = by
+		return nil
+	}
+	if err := uniqueNames(s.Services); err != nil {
+		return err
+	}
+	for i := range s.Services {
+		svc := &s.Services[i]
+		if svc.Seed == 0 {
+			return fmt.Errorf("service %q has no seed", svc.Name)
+		}
+		for j := range svc.Backends {
+			b := &svc.Backends[j]
+			if err := take(b.ID, fmt.Sprintf("backend %q of service %q", b.Name, svc.Name)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, f := range s.Freed {
+		if err := take(f.ID, "the freed ids"); err != nil {
+			return err
+		}
+	}
+	if len(owner) != int(s.LastID) {
+		return fmt.Errorf("%d of the %d ids given out are neither a backend's nor freed", int(s.LastID)-len(owner), s.LastID)
+	}
+	return nil
+}
+
+// uniqueNames reports a service's name, or a backend's within its service,
+// that occurs twice: ids and seeds are kept by name.
+func uniqueNames(services []balancer.Service) error {
+	names := make(map[string]bool, len(services))
+	for i := range services {
+		svc := &services[i]
+		if names[svc.Name] {
+			return fmt.Errorf("two services are named %q", svc.Name)
+		}
+		names[svc.Name] = true
+		backends := make(map[string]bool, len(svc.Backends))
+		for j := range svc.Backends {
+			name := svc.Backends[j].Name
+			if backends[name] {
+				return fmt.Errorf("two backends of service %q are named %q", svc.Name, name)
+			}
+			backends[name] = true
+		}
+	}
+	return nil
+}
