@@ -115,6 +115,10 @@ type report struct {
 
 // add notes a problem of the member at a JSON pointer.
 func (r *report) add(at, format string, args ...any) {
+	if len(r.problems) == maxProblems {
+		r.more++
+		return
+	}
 	r.put(Problem{Pointer: at, Message: fmt.Sprintf(format, args...)})
 }
 

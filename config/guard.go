@@ -177,6 +177,21 @@ func (g *guard) bounds(i int) string {
 	return ""
 }
 
+// isBareName tells whether a token in { } is a name without a colon behind it,
+// if it is the last of its entry.
+func (g *guard) isBareName(i int) bool {
+	if i == 0 || g.flow[len(g.flow)-1] != token.MappingStartType {
+		return false
+	}
+	switch g.tokens[i].Type {
+	case token.MappingStartType, token.MappingEndType, token.SequenceStartType, token.SequenceEndType,
+		token.CollectEntryType:
+		return false
+	}
+	before := g.tokens[i-1].Type
+	return before == token.CollectEntryType || before == token.MappingStartType
+}
+
 // isEmpty tells whether the value is missing that has to follow a token.
 func (g *guard) isEmpty(i int) bool {
 	tk := g.tokens[i]
@@ -187,9 +202,7 @@ func (g *guard) isEmpty(i int) bool {
 	if len(g.flow) > 0 {
 		ends := next != nil && (next.Type == token.CollectEntryType || next.Type == token.MappingEndType ||
 			next.Type == token.SequenceEndType)
-		inObject := g.flow[len(g.flow)-1] == token.MappingStartType
-		opens := i > 0 && (g.tokens[i-1].Type == token.CollectEntryType || g.tokens[i-1].Type == token.MappingStartType)
-		return ends && (tk.Type == token.MappingValueType || inObject && opens)
+		return ends && (tk.Type == token.MappingValueType || g.isBareName(i))
 	}
 	switch tk.Type {
 	case token.SequenceEntryType:

@@ -21,6 +21,9 @@ import (
 // keeperEnv marks the process as a keeper. Its value is the number of queues.
 const keeperEnv = "ROAMLB_KEEPER"
 
+// keeperName is what the process is called.
+const keeperName = "roamlb-keeper"
+
 // Descriptors that the keeper inherits, behind the three standard ones.
 const (
 	keeperPipe    = 3 // to read: a byte when the daemon closes, the end when it is gone
@@ -46,6 +49,8 @@ func KeeperMain() {
 	// The daemon's end decides about ours. Whoever stops a whole service at
 	// once must not end the keeper first.
 	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT)
+	// What ps shows would else be the name of /proc/self/exe. Only a name.
+	_ = os.WriteFile("/proc/self/comm", []byte(keeperName), 0)
 	k, err := newKeeper(queues)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "keeper:", err)
@@ -109,6 +114,8 @@ func (k *keeper) run() {
 		case daemonGone:
 			for i := range k.watched {
 				k.answer(&k.watched[i])
+				// At once: the next daemon may be waiting for the number.
+				_ = unix.Close(k.watched[i].socket)
 			}
 			return
 		default:

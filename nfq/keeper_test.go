@@ -46,7 +46,7 @@ func keepersOf(t *testing.T, daemon int) []int {
 // isKeeper reports whether a process is a keeper and alive.
 func isKeeper(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return err == nil && bytes.HasPrefix(line, []byte("roamlb-keeper"))
+	return err == nil && bytes.HasPrefix(line, []byte(keeperName))
 }
 
 // keeper waits until the daemon's keeper is at its work, and returns its
@@ -138,7 +138,8 @@ func TestRestartRightAfterKill(t *testing.T) {
 	second := startDaemon(t, w.net.LB, daemonConfig{Queues: q, Keeper: true})
 	d.wait()
 	sent()
-	w.arrived(count)
+	w.flood(listener4(sessionPort), 100, 1000)
+	w.arrived(count + 100)
 	stats := second.stop()
 	if stats[0].Packets+stats[1].Packets == 0 {
 		t.Error("the second daemon has seen no packet")

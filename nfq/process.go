@@ -91,7 +91,7 @@ func spawnKeeper(readers []*reader, mem *shared) (k *keeperProcess, err error) {
 		files = append(files, fd)
 		inherit = append(inherit, uintptr(fd))
 	}
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{"roamlb-keeper"}, &syscall.ProcAttr{
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{keeperName}, &syscall.ProcAttr{
 		Dir: "/",
 		// One thread that sleeps: the runtime needs no more.
 		Env:   []string{keeperEnv + "=" + strconv.Itoa(len(readers)), "GOMAXPROCS=1"},

@@ -33,6 +33,7 @@ type Features struct {
 func Compile(s *balancer.Snapshot, q balancer.Queues, f Features) *Table {
 	c := &compiler{snapshot: s, marks: s.Marks, queues: q, features: f, table: &Table{Name: TableName}}
 	c.shared()
+	c.bound()
 	for _, v := range s.Views {
 		for _, v6 := range families(v) {
 			c.service(v, v6)
@@ -91,10 +92,8 @@ func (c *compiler) addMap(m *Map) *Map {
 	return m
 }
 
-func (c *compiler) addChain(name string, rules ...Rule) *Chain {
-	ch := &Chain{Name: name, Rules: rules}
-	c.table.Chains = append(c.table.Chains, ch)
-	return ch
+func (c *compiler) addChain(name string, rules ...Rule) {
+	c.table.Chains = append(c.table.Chains, &Chain{Name: name, Rules: rules})
 }
 
 // shared makes the maps that all services share.

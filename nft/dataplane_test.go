@@ -153,6 +153,26 @@ func TestKernelDecidesAsGo(t *testing.T) {
 	}
 }
 
+// What is decided once must be known from then on, or every packet asks again.
+func TestSessionsAreRecorded(t *testing.T) {
+	b := newBed(t)
+	v := b.apply(t, b.service(nil))[0]
+	for _, v6 := range []bool{false, true} {
+		b.exchange(t, []lab.Datagram{{Src: client(v6, 1), Dst: listener(v6), Payload: payload(7)}})
+	}
+	known := make(map[bool]balancer.Element)
+	if err := b.rules.Dump(v, 0, func(e balancer.Element) bool { known[e.V6] = e; return true }); err != nil {
+		t.Fatal(err)
+	}
+	want := v.Ring(false).At(v.Hash(key(7)))
+	for _, v6 := range []bool{false, true} {
+		e := known[v6]
+		if e.Backend != want || string(e.Key) != string(key(7)) || e.Timeout <= 0 || e.Timeout > UnconfirmedTimeout {
+			t.Errorf("IPv6 %v: the kernel knows %+v, want backend %d", v6, e, want)
+		}
+	}
+}
+
 // Every session has an entry of its own: one client socket, many backends.
 func TestOneSocketManySessions(t *testing.T) {
 	b := newBed(t)
@@ -220,7 +240,7 @@ func TestBackendSpeaksFirst(t *testing.T) {
 			at := client(v6, 5000+session)
 			own := int(v.Ring(v6).At(v.Hash(key(session))))
 			for i, e := range b.echoes { // each backend in turn, its own and others'
-				hello := []byte(fmt.Sprint("hello ", i, session, v6))
+				hello := fmt.Append(nil, "hello ", i, session, v6)
 				want, err := b.clients.Expect(at, func(r lab.Reply) bool { return string(r.Payload) == string(hello) })
 				if err != nil {
 					t.Fatal(err)

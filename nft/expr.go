@@ -144,9 +144,9 @@ func markHas(bits uint32) [][]byte {
 	return join(markMasked(0, bits), encode(cmp(0, false, host32(0))))
 }
 
-// markSet: `meta mark set meta mark & ~clear | set`; other bits stay.
-func markSet(r reg, clear, set uint32) [][]byte {
-	return encode(loadMark(r), bitwise(r, ^(clear|set), set), &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: r.nr()})
+// markSet: `meta mark set meta mark & ~unset | set`; other bits stay.
+func markSet(r reg, unset, set uint32) [][]byte {
+	return encode(loadMark(r), bitwise(r, ^(unset|set), set), &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: r.nr()})
 }
 
 func loadCTMark(r reg) expr.Any { return &expr.Ct{Key: expr.CtKeyMARK, Register: r.nr()} }
@@ -160,9 +160,9 @@ func ctMarkLacks(bits uint32) [][]byte {
 	return encode(loadCTMark(0), bitwise(0, bits, 0), cmp(0, true, host32(0)))
 }
 
-// ctMarkSet: `ct mark set ct mark & ~clear | set`.
-func ctMarkSet(clear, set uint32) [][]byte {
-	return encode(loadCTMark(0), bitwise(0, ^(clear|set), set), &expr.Ct{Key: expr.CtKeyMARK, SourceRegister: true, Register: reg(0).nr()})
+// ctMarkSet: `ct mark set ct mark & ~unset | set`.
+func ctMarkSet(unset, set uint32) [][]byte {
+	return encode(loadCTMark(0), bitwise(0, ^(unset|set), set), &expr.Ct{Key: expr.CtKeyMARK, SourceRegister: true, Register: reg(0).nr()})
 }
 
 // ctStateNew: `ct state new`. Before conntrack only a template, which is what
@@ -249,25 +249,19 @@ func update(name string, key, data reg, timeoutMS int64) [][]byte {
 	)
 }
 
-// queue: `queue num first-last bypass,fanout`, or the xt target that does the
-// same on kernels built without the native expression.
+// queue: `queue num first-last bypass`, or the xt target that does the same on
+// kernels built without the native expression. Which of several queues a
+// packet goes to is a hash of its addresses: a flow's packets stay in order
+// wherever they were received.
 func queue(native bool, first, total uint16) [][]byte {
 	if native {
-		return encode(&expr.Queue{Num: first, Total: total, Flag: expr.QueueFlagBypass | fanout(total)})
+		return encode(&expr.Queue{Num: first, Total: total, Flag: expr.QueueFlagBypass})
 	}
 	// struct xt_NFQ_info_v3 (linux/netfilter/xt_NFQUEUE.h):
 	// u16 queuenum, u16 queues_total, u16 flags; native byte order.
 	info := binary.NativeEndian.AppendUint16(nil, first)
 	info = binary.NativeEndian.AppendUint16(info, total)
-	info = binary.NativeEndian.AppendUint16(info, uint16(expr.QueueFlagBypass|fanout(total)))
+	info = binary.NativeEndian.AppendUint16(info, uint16(expr.QueueFlagBypass))
 	u := xt.Unknown(append(info, 0, 0)) // XT_ALIGN to eight bytes
 	return encode(&expr.Target{Name: "NFQUEUE", Rev: 3, Info: &u})
-}
-
-// fanout picks the queue by CPU, which keeps a flow's packets in one queue.
-func fanout(total uint16) expr.QueueFlag {
-	if total > 1 {
-		return expr.QueueFlagFanout
-	}
-	return 0
 }

@@ -10,7 +10,7 @@ import (
 const (
 	// batchSize is how many datagrams one system call takes.
 	batchSize = 64
-	// slotSize holds the largest datagram and one byte more, for Echo.
+	// slotSize holds the largest datagram and, for Echo, one byte more.
 	slotSize = 1 << 16
 	// controlSize holds packet info and an extended error with its sender.
 	controlSize = 128
@@ -74,9 +74,9 @@ func (b *batch) prepare(control bool) {
 		b.point(i, b.slot(i)[:slotSize-1])
 		h := &b.headers[i].hdr
 		h.Name, h.Namelen = (*byte)(unsafe.Pointer(&b.names[i])), uint32(unsafe.Sizeof(b.names[i]))
-		h.Flags = 0
+		h.Control = &b.control[i][0]
+		h.SetControllen(0)
 		if control {
-			h.Control = &b.control[i][0]
 			h.SetControllen(controlSize)
 		}
 	}
@@ -130,9 +130,6 @@ func (b *batch) received(i int) []byte { return b.slot(i)[:b.headers[i].len] }
 
 // from returns the other side's address of received datagram i.
 func (b *batch) from(i int) netip.AddrPort { return b.names[i].addrPort() }
-
-// truncated tells whether received datagram i was larger than its slot.
-func (b *batch) truncated(i int) bool { return b.headers[i].hdr.Flags&unix.MSG_TRUNC != 0 }
 
 // ancillary is what the kernel says about a datagram beside its payload.
 type ancillary struct {

@@ -4,11 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"sync"
-	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // ClientOptions are the choices for [NewClients]; the zero value will do.
@@ -30,27 +26,6 @@ type ClientOptions struct {
 type Datagram struct {
 	Src, Dst netip.AddrPort
 	Payload  []byte
-}
-
-// Reply is a datagram that a client received.
-type Reply struct {
-	At      netip.AddrPort // the client
-	From    netip.AddrPort // who sent it, as the client sees it
-	Payload []byte         // the receiver's to keep
-	Time    time.Time      // when it was read; zero: there is no reply
-}
-
-// Answered tells whether r is a reply at all: ExchangeAll leaves a zero Reply
-// where none came.
-func (r Reply) Answered() bool { return !r.Time.IsZero() }
-
-// Number returns the byte that an [Echo] put at the end, which tells who
-// answered: [EchoOptions.Number].
-func (r Reply) Number() int {
-	if len(r.Payload) == 0 {
-		return 0
-	}
-	return int(r.Payload[len(r.Payload)-1])
 }
 
 // Counts sums up the traffic of [Clients].
@@ -79,11 +54,7 @@ type Clients struct {
 	readers sync.WaitGroup
 }
 
-// portKey names a socket: all addresses of a family at one port.
-type portKey struct {
-	port uint16
-	ipv4 bool
-}
+var errClientsClosed = errors.New("clients are closed")
 
 // NewClients makes clients in the namespace, usually [Network.Clients]. Two
 // Clients in one namespace must not use the same port. The caller closes it.
@@ -159,7 +130,7 @@ func (c *Clients) Counts() Counts {
 }
 
 // Close ends all sockets and waits for their goroutines. Exchanges that wait
-// for a reply go on waiting for their contexts.
+// for a reply go on waiting for their contexts. It may be called again.
 func (c *Clients) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -172,135 +143,4 @@ func (c *Clients) Close() error {
 	}
 	c.readers.Wait()
 	return errors.Join(errs...)
-}
-
-func keyOf(src netip.AddrPort) portKey {
-	return portKey{port: src.Port(), ipv4: src.Addr().Is4()}
-}
-
-var errClientsClosed = errors.New("clients are closed")
-
-// openPorts opens the sockets that the datagrams need and that are not open
-// yet: all in one visit to the namespace, for a visit costs much more than a
-// socket.
-func (c *Clients) openPorts(list []Datagram) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return errClientsClosed
-	}
-	var missing []portKey
-	for _, d := range list {
-		if key := keyOf(d.Src); c.sockets[key] == nil {
-			missing = append(missing, key)
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return c.ns.Do(func() error {
-		for _, key := range missing {
-			if c.sockets[key] != nil { // it was listed twice
-				continue
-			}
-			sockets, err := c.open(key)
-			if err != nil {
-				return fmt.Errorf("open client port %d: %w", key.port, err)
-			}
-			c.sockets[key] = sockets
-			for _, s := range sockets {
-				c.readers.Go(func() { c.read(s, key) })
-			}
-		}
-		return nil
-	})
-}
-
-// open opens the sockets of a port in the namespace of the calling thread. The
-// caller holds mu.
-func (c *Clients) open(key portKey) ([]*socket, error) {
-	discover, report := unix.IP_PMTUDISC_WANT, 0
-	if c.opts.DontFragment {
-		discover = unix.IP_PMTUDISC_DO
-	}
-	if c.opts.ICMPErrors {
-		report = 1
-	}
-	wildcard := netip.AddrPortFrom(netip.IPv6Unspecified(), key.port)
-	options := []option{
-		{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1},
-		{unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1},
-		// The addresses are routed to this host, but no link has them.
-		{unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1},
-		{unix.IPPROTO_IPV6, unix.IPV6_RECVERR, report},
-		{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, discover},
-	}
-	if key.ipv4 {
-		wildcard = netip.AddrPortFrom(netip.IPv4Unspecified(), key.port)
-		options = []option{
-			{unix.IPPROTO_IP, unix.IP_PKTINFO, 1},
-			{unix.IPPROTO_IP, unix.IP_RECVERR, report},
-			{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, discover},
-		}
-	}
-	// Where there are a few ports, each serves many clients; thousands of
-	// ports have little to do and must not take all descriptors.
-	return listen(wildcard, options, 64/(len(c.sockets)+1))
-}
-
-func (c *Clients) read(s *socket, key portKey) {
-	s.receive(func(fd uintptr) {
-		for c.opts.ICMPErrors {
-			list := readErrors(fd, key)
-			if len(list) == 0 {
-				break
-			}
-			c.keep(list)
-		}
-		for {
-			list := readReplies(fd, key)
-			if len(list) == 0 {
-				return
-			}
-			c.deliver(list)
-		}
-	})
-}
-
-// readReplies returns copies of the datagrams that wait at a socket, at most a
-// batch. It does not keep the batch while anything else is waited for, so that
-// few batches serve thousands of sockets.
-func readReplies(fd uintptr, key portKey) []Reply {
-	b := receiveBatches.get()
-	defer receiveBatches.put(b)
-	b.prepare(true)
-	list := make([]Reply, recvmmsg(fd, b, 0))
-	now := time.Now()
-	for i := range list {
-		list[i] = Reply{
-			At:      netip.AddrPortFrom(b.ancillary(i).to, key.port),
-			From:    b.from(i),
-			Payload: slices.Clone(b.received(i)),
-			Time:    now,
-		}
-	}
-	return list
-}
-
-// deliver hands replies to whoever expects them, and to OnReply.
-func (c *Clients) deliver(list []Reply) {
-	c.mu.Lock()
-	c.counts.Received += uint64(len(list))
-	for _, r := range list {
-		if !c.claim(r) {
-			c.counts.Unclaimed++
-		}
-	}
-	c.mu.Unlock()
-	if c.opts.OnReply == nil {
-		return
-	}
-	for _, r := range list {
-		c.opts.OnReply(r)
-	}
 }

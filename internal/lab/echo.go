@@ -54,7 +54,9 @@ func NewEcho(n *Namespace, opts EchoOptions, addrs ...netip.AddrPort) (*Echo, er
 			return nil, errors.Join(fmt.Errorf("echo at %s in namespace %s: %w", addr, n.name, err), e.Close())
 		}
 		for _, s := range e.sockets[addr] {
-			e.readers.Go(func() { e.serve(s, addr) })
+			e.readers.Go(func() {
+				s.receive(func(fd uintptr) bool { return e.serve(s, fd, addr) })
+			})
 		}
 	}
 	return e, nil
@@ -104,7 +106,7 @@ func (e *Echo) SendFrom(from, to netip.AddrPort, payload []byte) error {
 }
 
 // Close stops the Echo and waits for its goroutines. From then on the kernel
-// answers with ICMP port unreachable.
+// answers with ICMP port unreachable. It may be called again.
 func (e *Echo) Close() error {
 	var errs []error
 	for _, sockets := range e.sockets {
@@ -114,24 +116,19 @@ func (e *Echo) Close() error {
 	return errors.Join(errs...)
 }
 
-func (e *Echo) serve(s *socket, at netip.AddrPort) {
-	s.receive(func(fd uintptr) {
-		in, out := receiveBatches.get(), sendBatches.get()
-		defer receiveBatches.put(in)
-		defer sendBatches.put(out)
-		for {
-			in.prepare(false)
-			n := recvmmsg(fd, in, 0)
-			if n == 0 {
-				return
-			}
-			e.count(in, n, at)
-			// What the kernel refuses to send is a lost answer: the client
-			// sees that, and Replies does.
-			sent, _ := s.send(out, e.answer(in, n, out))
-			e.replies.Add(uint64(sent))
-		}
-	})
+// serve takes one burst, answers it and tells whether there was any.
+func (e *Echo) serve(s *socket, fd uintptr, at netip.AddrPort) bool {
+	in, out := receiveBatches.get(), sendBatches.get()
+	defer receiveBatches.put(in)
+	defer sendBatches.put(out)
+	in.prepare(false)
+	n := recvmmsg(fd, in, 0)
+	e.count(in, n, at)
+	// What the kernel refuses to send is a lost answer: the client sees that,
+	// and Replies does.
+	sent, _ := s.send(out, e.answer(in, n, out))
+	e.replies.Add(uint64(sent))
+	return n > 0
 }
 
 // count records the n datagrams of a batch that came to an address.

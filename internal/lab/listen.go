@@ -23,7 +23,7 @@ type option struct{ level, name, value int }
 // listen opens a UDP socket at addr in the namespace of the calling thread.
 // Where the host's limit leaves it a small buffer, which would lose datagrams
 // at the rates this package is for, more sockets share the address, at most
-// the given number in all. Datagrams of one flow all come to the same socket.
+// the given number in all; the kernel spreads flows over them.
 func listen(addr netip.AddrPort, options []option, most int) ([]*socket, error) {
 	return listenShared(addr, options, func(buffer int) int { return min(most, maxShare, enoughBuffer/buffer) })
 }
@@ -61,6 +61,31 @@ func listenShared(addr netip.AddrPort, options []option, count func(buffer int) 
 	}
 	return list, nil
 }
+
+// spreadByClient lets the destination of a datagram choose among sockets that
+// share a port of all addresses. By itself the kernel goes by the other side
+// alone, and that is mostly the same: one listener.
+func spreadByClient(list []*socket, ipv4 bool) error {
+	// The last four bytes of the address, where the IP header has it; negative
+	// offsets count from there (SKF_NET_OFF in linux/filter.h).
+	offset := uint32(36)
+	if ipv4 {
+		offset = 16
+	}
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: netOffset + offset},
+		{Code: unix.BPF_ALU | unix.BPF_MOD | unix.BPF_K, K: uint32(len(list))},
+		{Code: unix.BPF_RET | unix.BPF_A},
+	}
+	var failed error
+	err := list[0].conn.Control(func(fd uintptr) {
+		failed = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,
+			&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+	})
+	return errors.Join(err, os.NewSyscallError("setsockopt", failed))
+}
+
+const netOffset = 1<<32 - 0x100000 // SKF_NET_OFF, -0x100000, as BPF has it
 
 var sharing = []option{{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1}}
 

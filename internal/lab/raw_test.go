@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/roamlb/roamlb/internal/lab"
 )
@@ -153,6 +154,34 @@ func TestFloodEnds(t *testing.T) {
 	}
 	if _, err := raw.Flood(t.Context(), lab.FloodOptions{To: opts.To}); err == nil {
 		t.Error("a flood without a count has no bound")
+	}
+}
+
+// A test that takes a backend down under load must not hang.
+func TestEchoClosesUnderLoad(t *testing.T) {
+	n := newNetwork(t, lab.NetworkOptions{Backends: 1})
+	echo := newEcho(t, n.Backend(1), lab.EchoOptions{})
+	raw := newRaw(t, n, n.Clients)
+	ctx, cancel := context.WithCancel(t.Context())
+	flooded := make(chan error)
+	go func() {
+		_, err := raw.Flood(ctx, lab.FloodOptions{To: at(lab.BackendIPv4(1)), Count: 1 << 30})
+		flooded <- err
+	}()
+	lab.WaitFor(t, wait, "the flood arrives", func() bool { return echo.Total() > 1000 })
+	closed := make(chan error)
+	go func() { closed <- echo.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(wait):
+		t.Error("Close waits for the end of the flood")
+	}
+	cancel()
+	if err := <-flooded; !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

@@ -51,7 +51,7 @@ func Reexec() error {
 	if err != nil {
 		return err
 	}
-	if mark := os.Getenv(insideEnv); mark != "" && mark != here {
+	if isInside(here) {
 		return settle()
 	}
 	status, err := runInside(here)
@@ -66,8 +66,14 @@ func Reexec() error {
 // made, or descends from one that does.
 func Inside() bool {
 	here, err := currentNamespace()
+	return err == nil && isInside(here)
+}
+
+// isInside tells whether a process that is in the network namespace here has
+// been marked, somewhere else.
+func isInside(here string) bool {
 	mark := os.Getenv(insideEnv)
-	return err == nil && mark != "" && mark != here
+	return mark != "" && mark != here
 }
 
 // currentNamespace identifies the calling thread's network namespace.
@@ -99,7 +105,12 @@ func runInside(mark string) (int, error) {
 	runtime.LockOSThread()
 	// Holds what arrives before there is a child to forward to.
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, forwarded...)
+	for _, s := range forwarded {
+		// What nohup or a shell's background job ignores stays ignored.
+		if !signal.Ignored(s) {
+			signal.Notify(signals, s)
+		}
+	}
 	cmd, err := startInside(mark)
 	if err != nil {
 		return 0, err

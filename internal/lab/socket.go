@@ -56,18 +56,23 @@ func enlargeBuffers(fd int) {
 	}
 }
 
-// close ends receive and closes the descriptor.
+// close ends receive and closes the descriptor. It may be called again.
 func (s *socket) close() error {
-	s.closing.Store(true)
+	if s.closing.Swap(true) {
+		return nil
+	}
 	return s.file.Close()
 }
 
-// receive calls ready, which reads by recvmmsg until nothing is left, each
-// time that something has arrived, until the socket is closed.
-func (s *socket) receive(ready func(fd uintptr)) {
+// receive calls ready, which takes a burst by recvmmsg and tells whether there
+// was any, each time that something may have arrived, until the socket is
+// closed.
+func (s *socket) receive(ready func(fd uintptr) bool) {
 	// The error is that the socket was closed: that is how this ends.
 	_ = s.conn.Read(func(fd uintptr) bool {
-		ready(fd)
+		// To the last: only what arrives later wakes this up again.
+		for !s.closing.Load() && ready(fd) {
+		}
 		return s.closing.Load()
 	})
 }

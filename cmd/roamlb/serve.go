@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/roamlb/roamlb/check"
+	"github.com/roamlb/roamlb/config"
+	"github.com/roamlb/roamlb/daemon"
+	"github.com/roamlb/roamlb/nft"
+)
+
+const defaultConfig = "/etc/roamlb/roamlb.yaml"
+
+func configFlag(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVarP(path, "config", "c", defaultConfig, "configuration `file`")
+}
+
+func serveCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Balance the services of a configuration file",
+		Long: `Balance the services of a configuration file until SIGTERM or SIGINT.
+
+SIGHUP reads the file again and takes its services: all of them, or none and a
+log line that says why. When the daemon ends the kernel goes on balancing by
+itself; "roamlb flush" removes the table.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), path) },
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+func loadConfig(path string) (*config.File, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return config.Parse(path, data)
+}
+
+func serve(ctx context.Context, path string) error {
+	file, err := loadConfig(path)
+	if err != nil {
+		return err
+	}
+	if err := enterNetNS(file.NetNS); err != nil {
+		return err
+	}
+	log := newLogger(file.Log)
+	log.Info("roamlb", "version", version, "config", path, "pid", os.Getpid())
+	for _, r := range runChecks(ctx, file) {
+		if r.Status == check.Warn || r.Status == check.Fail {
+			log.Warn("check", "name", r.Name, "status", r.Status, "found", r.Found, "fix", r.Fix)
+		}
+	}
+	d, err := daemon.New(daemon.Options{
+		File:   file,
+		Reload: func() (*config.File, error) { return loadConfig(path) },
+		HUP:    hangups(ctx),
+		Log:    log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.Run(ctx); err != nil {
+		return err
+	}
+	log.Info("stopped: the table stays, the kernel goes on balancing")
+	return nil
+}
+
+// hangups turns SIGHUP into values. One that comes while another waits is the
+// same wish.
+func hangups(ctx context.Context) <-chan struct{} {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	out := make(chan struct{}, 1)
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+				select {
+				case out <- struct{}{}:
+				default:
+				}
+			}
+		}
+	}()
+	return out
+}
+
+func newLogger(c config.Log) *slog.Logger {
+	var level slog.Level
+	// the configuration allows no other names than slog's own
+	_ = level.UnmarshalText([]byte(c.Level))
+	opts := &slog.HandlerOptions{Level: level}
+	if c.Format == config.LogJSON {
+		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+}
+
+func flushCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "flush",
+		Short: "Remove roamlb's nftables table from the kernel",
+		Long: `Remove roamlb's nftables table, and with it all that the kernel balances.
+The state on disk stays. A running daemon puts the table back.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			file, err := loadConfig(path)
+			switch {
+			case errors.Is(err, fs.ErrNotExist) && !cmd.Flags().Changed("config"):
+				file = config.Default()
+			case err != nil:
+				return err
+			}
+			if err := enterNetNS(file.NetNS); err != nil {
+				return err
+			}
+			r, err := nft.Open()
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			if err := r.Flush(); err != nil {
+				return fmt.Errorf("remove table: %w", err)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "table inet "+nft.TableName+" is gone")
+			return nil
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}

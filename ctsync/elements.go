@@ -1,0 +1,16 @@
+package ctsync
+
+import "github.com/roamlb/roamlb/balancer"
+
+// Elements is the kernel's sessions maps of session-pinned services: key to
+// zone, zoneBase plus the backend's id. Its methods may be called from any
+// goroutine.
+type Elements interface {
+	// Put writes elements, each in the place of what was there under its key.
+	Put(v *balancer.View, zoneBase uint16, es []balancer.Element) error
+	// Delete removes elements; those that are gone already are no error.
+	Delete(v *balancer.View, es []balancer.Element) error
+	// Dump hands fn every element of a service until fn returns false. fn must
+	// not keep an element's key, nor use the Elements.
+	Dump(v *balancer.View, zoneBase uint16, fn func(balancer.Element) bool) error
+}

@@ -1,0 +1,277 @@
+package ctsync
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/roamlb/roamlb/balancer"
+	"github.com/roamlb/roamlb/event"
+)
+
+// The reasons of deletions, as events tell them.
+const (
+	reasonReplied    = "replied"         // the backend has answered at the new address
+	reasonUnreplied  = "never-replied"   // the old entry never had a reply: nothing to cut
+	reasonImmediate  = "immediate"       // the service's policy
+	reasonBackend    = "backend-removed" // the old backend serves nobody any longer
+	reasonReconciled = "reconciled"      // found by a dump, and silent since
+	reasonSilent     = "silent"          // one of a shared session's clients fell silent
+	reasonPlaced     = "placed"          // bound to another backend by hand
+	reasonRemoved    = "removed"         // the session was deleted by hand
+	reasonForeign    = "foreign"         // older than the service, never translated
+)
+
+// why is why a flow is left. Without a reason its entry ends by itself.
+type why struct {
+	reason  string
+	since   int64 // the client must not have spoken on it after that
+	cause   int64 // of the deletion: when the roam or its proof was
+	packets uint64
+	counted bool // packets is how many the client had sent by the roam
+}
+
+// roam handles a session that is seen on flow g although another flow is its
+// base.
+func (c *core) roam(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, old bool) {
+	base, to := c.flows.at(tr.base), c.flows.at(g)
+	v := t.view
+	policy := v.Service.Stale
+	gone := !v.Serves(base.backend, c.flows.listener(tr.base).Addr().Is6())
+	joined := old && to.has(flowReplied) && to.turned < f.At
+	if joined && to.has(flowClaimed) && !base.dead() && !gone && base.has(flowReplied) && isOnReply(policy) {
+		// Several sessions behind one socket, or somebody who has a flow of his
+		// own and another's session id: no answer here can prove anything.
+		t.joins++
+		return
+	}
+
+	tr.lastAt = f.At
+	from := c.flows.client(tr.base)
+	moved := from != f.Client
+	if moved {
+		t.roamed++
+		c.tell(event.Event{
+			Kind: event.Roam, Service: t.name, Session: t.key(h, tr.gen),
+			OldClient: from, NewClient: f.Client, Backend: backendName(v, to.backend),
+		})
+	}
+	if !old {
+		c.overtaken(t, h, tr, g)
+	}
+	w := why{since: f.At, cause: f.At}
+	switch {
+	case base.dead(), policy == balancer.StaleNever:
+		c.move(t, h, tr, g, w)
+	case gone:
+		w.reason = reasonBackend
+		c.move(t, h, tr, g, w)
+	case moved && c.turned(tr, f.Client, f.At):
+		c.share(t, h, tr, g, f.At)
+	case policy == balancer.StaleImmediate:
+		w.reason = reasonImmediate
+		c.move(t, h, tr, g, w)
+	case !base.has(flowReplied):
+		w.reason = reasonUnreplied
+		c.move(t, h, tr, g, w)
+	case to.has(flowReplied) && !joined:
+		w.reason, w.cause = reasonReplied, to.turned // the event was faster than the fact
+		gen := tr.gen
+		c.move(t, h, tr, g, w)
+		t.confirm(h, gen)
+	default:
+		c.await(t, h, tr, g, f.At, joined)
+	}
+}
+
+func isOnReply(s balancer.Stale) bool {
+	return s != balancer.StaleImmediate && s != balancer.StaleNever
+}
+
+// turned counts the alternations of two clients, and reports when there were
+// enough of them in a short time.
+func (c *core) turned(tr *track, to netip.AddrPort, at int64) bool {
+	if tr.left&^turnsMask != c.clientHash(to) {
+		tr.left &^= turnsMask
+		return false
+	}
+	if tr.left&turnsMask == 0 || at-tr.turnsSince > int64(flapWindow) {
+		tr.left, tr.turnsSince = tr.left&^turnsMask, at
+	}
+	tr.left++
+	return tr.left&turnsMask >= flapTurns
+}
+
+// clientHash tells the clients of one session apart. It is never 0, and leaves
+// the bits of turnsMask clear.
+func (c *core) clientHash(client netip.AddrPort) uint32 {
+	return c.flows.hash(client, 0)&^turnsMask | turnsMask + 1
+}
+
+// move makes g the base of a session in the place of what was. A candidate
+// that is not g is given up.
+func (c *core) move(t *Table, h handle, tr *track, g uint32, w why) {
+	for r := tr.roams; r != 0; {
+		rec := c.roams.at(r)
+		next := rec.next
+		switch {
+		case rec.flow == g && rec.has(roamShared):
+			c.unshared(t, h, tr, r)
+			c.dropRoam(tr, r)
+		case rec.flow == g:
+			c.dropRoam(tr, r)
+		case !rec.has(roamShared):
+			c.supersede(t, h, tr, r, w.cause)
+		}
+		r = next
+	}
+	from := c.flows.client(tr.base)
+	f := c.leave(t, h, tr)
+	c.settleOn(t, h, tr, g)
+	if from != c.flows.client(g) {
+		tr.left = c.clientHash(from) | tr.left&turnsMask
+	}
+	if w.reason != "" {
+		c.condemn(t, h, tr.gen, f, g, w)
+	}
+	c.flows.settle(f)
+}
+
+// await makes g the candidate of a session until its backend answers there, or
+// confirm_timeout is over.
+func (c *core) await(t *Table, h handle, tr *track, g uint32, at int64, weak bool) {
+	for r := tr.roams; r != 0; {
+		next := c.roams.at(r).next
+		if !c.roams.at(r).has(roamShared) {
+			c.supersede(t, h, tr, r, at)
+		}
+		r = next
+	}
+	r := c.addRoam(t, h, tr, g, at, 0)
+	rec := c.roams.at(r)
+	if weak {
+		rec.flags |= roamWeak
+	}
+	c.timer(r, at+int64(t.confirmTimeout()))
+	if c.counted {
+		c.measure(r)
+	}
+}
+
+// supersede gives up a candidate for a newer one. Its flow was never answered,
+// so its entry goes at once unless others use it.
+func (c *core) supersede(t *Table, h handle, tr *track, r uint32, now int64) {
+	g := c.roams.at(r).flow
+	c.dropRoam(tr, r)
+	if !c.flows.at(g).has(flowReplied) {
+		c.condemn(t, h, tr.gen, g, tr.base, why{reason: reasonUnreplied, since: now, cause: now})
+	}
+	c.flows.settle(g)
+}
+
+// answered notes that a flow's backend has answered: its session counts as
+// confirmed, and the sessions that wait for this have roamed.
+func (c *core) answered(g uint32, now int64) {
+	fl := c.flows.at(g)
+	fl.flags |= flowReplied
+	fl.turned = now
+	if fl.firstGen != 0 && c.tables[fl.table] != nil {
+		c.tables[fl.table].confirm(fl.first, fl.firstGen)
+	}
+	for r := fl.roams; r != 0; {
+		rec := c.roams.at(r)
+		next := rec.nextOnFlow
+		if !rec.has(roamShared) {
+			c.prove(r, why{reason: reasonReplied, cause: now})
+		}
+		r = next
+	}
+}
+
+// prove ends a roam: the session is at its new flow.
+func (c *core) prove(r uint32, w why) {
+	rec := c.roams.at(r)
+	t, h := rec.table, rec.session
+	tr := t.known(h)
+	w.since, w.packets, w.counted = rec.at, rec.packets, rec.has(roamCounted)
+	gen := tr.gen
+	c.move(t, h, tr, rec.flow, w)
+	t.confirm(h, gen)
+}
+
+// unanswered is the end of a roam that nobody answered in time: the old flow
+// stays, unless it has ended meanwhile.
+func (c *core) unanswered(r uint32) {
+	rec := c.roams.at(r)
+	t, h, g := rec.table, rec.session, rec.flow
+	tr := t.known(h)
+	fl := c.flows.at(g)
+	switch {
+	case tr.base != 0 && c.flows.at(tr.base).dead() && !fl.dead():
+		c.move(t, h, tr, g, why{})
+	case rec.has(roamWeak) && fl.has(flowReplied) && !fl.dead():
+		c.prove(r, why{reason: reasonReconciled, cause: rec.at})
+	default:
+		c.dropRoam(tr, r)
+		c.flows.settle(g)
+	}
+}
+
+// addRoam links a session and a flow.
+func (c *core) addRoam(t *Table, h handle, tr *track, g uint32, at int64, flags roamFlags) uint32 {
+	r := c.roams.take()
+	rec, fl := c.roams.at(r), c.flows.at(g)
+	*rec = roam{
+		table: t, session: h, gen: rec.gen + 1, flow: g,
+		next: tr.roams, nextOnFlow: fl.roams, at: at, flags: roamLive | flags,
+	}
+	if rec.has(roamShared) {
+		t.shared++
+	} else {
+		t.waiting++
+	}
+	if fl.roams != 0 {
+		c.roams.at(fl.roams).prevOnFlow = r
+	}
+	tr.roams, fl.roams = r, r
+	fl.flags = fl.flags&^flowLeft | flowClaimed
+	c.flows.settle(g)
+	return r
+}
+
+// dropRoam unlinks a session and a flow. The caller settles the flow.
+func (c *core) dropRoam(tr *track, r uint32) {
+	rec := c.roams.at(r)
+	if rec.has(roamShared) {
+		rec.table.shared--
+	} else {
+		rec.table.waiting--
+	}
+	for at := &tr.roams; *at != 0; at = &c.roams.at(*at).next {
+		if *at == r {
+			*at = rec.next
+			break
+		}
+	}
+	if rec.prevOnFlow != 0 {
+		c.roams.at(rec.prevOnFlow).nextOnFlow = rec.nextOnFlow
+	} else {
+		c.flows.at(rec.flow).roams = rec.nextOnFlow
+	}
+	if rec.nextOnFlow != 0 {
+		c.roams.at(rec.nextOnFlow).prevOnFlow = rec.prevOnFlow
+	}
+	rec.flags, rec.table = 0, nil
+	c.roams.give(r)
+}
+
+// roamTo is a session's roam onto flow g, 0 for none.
+func (c *core) roamTo(tr *track, g uint32) uint32 {
+	for r := tr.roams; r != 0; r = c.roams.at(r).next {
+		if c.roams.at(r).flow == g {
+			return r
+		}
+	}
+	return 0
+}
+
+func (t *Table) confirmTimeout() time.Duration { return t.view.Service.ConfirmTimeout }

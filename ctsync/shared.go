@@ -1,0 +1,67 @@
+package ctsync
+
+import "github.com/roamlb/roamlb/event"
+
+// share lets a session keep two flows: its base, and g, which another client
+// speaks on by turns. Of a third flow nothing more is promised than that its
+// entry goes once it is silent.
+func (c *core) share(t *Table, h handle, tr *track, g uint32, at int64) {
+	for r := tr.roams; r != 0; {
+		rec := c.roams.at(r)
+		next := rec.next
+		if rec.has(roamShared) {
+			third := rec.flow
+			c.dropRoam(tr, r)
+			c.flows.at(third).flags |= flowLeft
+			c.flows.settle(third)
+		}
+		r = next
+	}
+	c.timer(c.addRoam(t, h, tr, g, at, roamShared), at+int64(t.confirmTimeout()))
+	tr.left &^= turnsMask
+	c.tell(event.Event{
+		Kind: event.Shared, Service: t.name, Session: t.key(h, tr.gen),
+		OldClient: c.flows.client(tr.base), NewClient: c.flows.client(g),
+		Backend: backendName(t.view, c.flows.at(g).backend),
+	})
+}
+
+// watch looks at both flows of a shared session, and again after a while.
+func (c *core) watch(r uint32, now int64) {
+	rec := c.roams.at(r)
+	tr := rec.table.known(rec.session)
+	c.timer(r, now+int64(rec.table.confirmTimeout()))
+	for _, f := range [...]uint32{tr.base, rec.flow} {
+		if f != 0 {
+			c.jobs.push(job{kind: jobWatch, flow: f, roam: r, roamGen: rec.gen, table: rec.table, session: rec.session, gen: tr.gen})
+		}
+	}
+}
+
+// fellSilent ends the sharing of a session: one of its two flows is silent, or
+// has ended.
+func (c *core) fellSilent(r, silent uint32, now int64) {
+	rec := c.roams.at(r)
+	t, h := rec.table, rec.session
+	tr := t.known(h)
+	w := why{reason: reasonSilent, since: now - int64(t.confirmTimeout()), cause: now}
+	if silent == tr.base {
+		c.move(t, h, tr, rec.flow, w)
+		return
+	}
+	c.unshared(t, h, tr, r)
+	c.dropRoam(tr, r)
+	c.condemn(t, h, tr.gen, silent, tr.base, w)
+	c.flows.settle(silent)
+}
+
+// unshared tells that a session has one client again.
+func (c *core) unshared(t *Table, h handle, tr *track, r uint32) {
+	g := c.roams.at(r).flow
+	tr.left = 0
+	c.tell(event.Event{
+		Kind: event.Unshared, Service: t.name, Session: t.key(h, tr.gen),
+		OldClient: c.flows.client(tr.base), NewClient: c.flows.client(g),
+		Backend: backendName(t.view, c.flows.at(g).backend),
+	})
+}

@@ -1,0 +1,205 @@
+package ctsync
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+
+	"github.com/roamlb/roamlb/balancer"
+)
+
+// Table is the live sessions of one service. It implements balancer.Bindings.
+// All methods may be called from any goroutine.
+type Table struct {
+	name   string
+	layout string
+	stride int // bytes of the longest key
+	sync   *Sync
+	seed   maphash.Seed
+	shards [shardCount]shard
+
+	counts  [2]atomic.Int64 // sessions that are unanswered, and answered; insertions count before they happen
+	evicted atomic.Uint64
+
+	tracked // guarded by Sync.mu
+}
+
+var _ balancer.Bindings = (*Table)(nil)
+
+func newTable(s *Sync, name string, maxKeyLen int, layout string) *Table {
+	t := &Table{name: name, layout: layout, stride: maxKeyLen, sync: s, seed: maphash.MakeSeed()}
+	for i := range t.shards {
+		t.shards[i].stride = maxKeyLen
+	}
+	return t
+}
+
+// locate is the shard of a key and its hash there.
+func (t *Table) locate(key []byte) (shard, hash uint32) {
+	h := maphash.Bytes(t.seed, key)
+	return uint32(h >> (64 - shardBits)), uint32(h)
+}
+
+// Len is how many sessions live.
+func (t *Table) Len() int { return int(t.counts[unanswered].Load() + t.counts[answered].Load()) }
+
+// Bind is of balancer.Bindings. It does not allocate for a session that lives.
+// A session that finds no room is not made; its packet still gets the
+// candidate.
+func (t *Table) Bind(now int64, key []byte, v *balancer.View, v6 bool, candidate uint16) balancer.Binding {
+	if len(key) > t.stride {
+		return balancer.Binding{Backend: candidate}
+	}
+	at, hash := t.locate(key)
+	sh := &t.shards[at]
+	sh.mu.Lock()
+	if i := sh.find(hash, key); i != 0 {
+		b := sh.bind(at, i, now, v, v6, candidate)
+		sh.mu.Unlock()
+		return b
+	}
+	sh.mu.Unlock()
+
+	if candidate == 0 {
+		return balancer.Binding{}
+	}
+	if !t.makeRoom(at, unanswered, v.Service.MaxSessions) {
+		return balancer.Binding{Backend: candidate}
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if i := sh.find(hash, key); i != 0 { // another queue was first
+		t.counts[unanswered].Add(-1)
+		return sh.bind(at, i, now, v, v6, candidate)
+	}
+	return sh.bind(at, sh.insert(hash, key, now), now, v, v6, candidate)
+}
+
+// bind answers for the session in record i, and binds it where it is not
+// bound, or to a backend that v does not serve it from any longer.
+func (s *shard) bind(at, i uint32, now int64, v *balancer.View, v6 bool, candidate uint16) balancer.Binding {
+	r := s.records.at(i)
+	here, there := &r.backend[family(v6)], r.backend[family(!v6)]
+	created := false
+	switch {
+	case *here != 0 && v.Serves(*here, v6):
+	case there != 0 && v.Serves(there, v6):
+		*here = there
+	case candidate == 0:
+		return balancer.Binding{}
+	default:
+		*here, created = candidate, true
+	}
+	r.flags &^= recordHidden
+	s.touch(i, now)
+	return balancer.Binding{
+		Session:   balancer.SessionRef{Shard: at, Index: i, Gen: r.gen},
+		Backend:   *here,
+		Confirmed: r.confirmed(),
+		Created:   created,
+	}
+}
+
+// Find is of balancer.Bindings. Of a session that is bound to two backends,
+// one a family, it names the one of IPv4.
+func (t *Table) Find(key []byte) (balancer.Binding, bool) {
+	at, hash := t.locate(key)
+	sh := &t.shards[at]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	i := sh.find(hash, key)
+	if i == 0 {
+		return balancer.Binding{}, false
+	}
+	r := sh.records.at(i)
+	b := balancer.Binding{
+		Session:   balancer.SessionRef{Shard: at, Index: i, Gen: r.gen},
+		Backend:   r.backend[0],
+		Confirmed: r.confirmed(),
+	}
+	if b.Backend == 0 {
+		b.Backend = r.backend[1]
+	}
+	return b, true
+}
+
+// makeRoom counts one session more, of one of the two kinds, and evicts others
+// until the table is within its bounds again: the never-answered first, which
+// may hold a quarter. It reports false, and counts nothing, when there is
+// nothing to evict. No shard may be locked.
+func (t *Table) makeRoom(at uint32, kind int, limit int) bool {
+	t.counts[kind].Add(1)
+	limit = max(limit, 1)
+	quarter := max(limit/4, 1)
+	for range 4 { // the room may have shrunk: it is won back little by little
+		strangers, known := t.counts[unanswered].Load(), t.counts[answered].Load()
+		if strangers <= int64(quarter) && strangers+known <= int64(limit) {
+			return true
+		}
+		if t.evict(at, unanswered) {
+			continue
+		}
+		if strangers+known <= int64(limit) {
+			return true // a shard's newcomers are counted and not yet there
+		}
+		if !t.evict(at, answered) {
+			t.counts[kind].Add(-1)
+			return false
+		}
+	}
+	return true
+}
+
+// evict ends the session of a kind that was seen the longest ago in a shard,
+// or where it has none, in the next one.
+func (t *Table) evict(at uint32, kind int) bool {
+	for k := range uint32(shardCount) {
+		sh := &t.shards[(at+k)%shardCount]
+		sh.mu.Lock()
+		i := sh.lists[kind].head
+		if i != 0 {
+			t.remove(sh, i)
+		}
+		sh.mu.Unlock()
+		if i != 0 {
+			t.evicted.Add(1)
+			return true
+		}
+	}
+	return false
+}
+
+// remove ends the session of a locked shard.
+func (t *Table) remove(sh *shard, i uint32) {
+	_, hash := t.locate(sh.key(i))
+	t.counts[listOf(sh.records.at(i))].Add(-1)
+	sh.remove(hash, i)
+}
+
+// confirm notes that a backend has answered the session.
+func (t *Table) confirm(h handle, gen uint32) {
+	sh := &t.shards[h.shard()]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if r := sh.records.at(h.number()); !r.live() || r.gen != gen {
+		return
+	}
+	if sh.confirm(h.number()) {
+		t.counts[unanswered].Add(-1)
+		t.counts[answered].Add(1)
+	}
+}
+
+// key is a copy of the session's key; nil where it lives no longer, or there
+// is none (gen 0).
+func (t *Table) key(h handle, gen uint32) []byte {
+	if gen == 0 {
+		return nil
+	}
+	sh := &t.shards[h.shard()]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if r := sh.records.at(h.number()); !r.live() || r.gen != gen {
+		return nil
+	}
+	return append([]byte(nil), sh.key(h.number())...)
+}

@@ -1,0 +1,327 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/roamlb/roamlb/balancer"
+	"github.com/roamlb/roamlb/ctsync"
+	"github.com/roamlb/roamlb/event"
+	"github.com/roamlb/roamlb/nft"
+	"github.com/roamlb/roamlb/store"
+)
+
+// idRest is how long a backend's id is not given out again after it was freed:
+// longer than a packet can wait in a queue with its mark.
+const idRest = time.Minute
+
+func (d *Daemon) marks() balancer.Marks { return balancer.Marks{Mask: d.file.MarkMask} }
+
+// assign gives the services of a file their ids and seeds.
+func (d *Daemon) assign(services []balancer.Service) (store.State, error) {
+	used := sync.OnceValue(d.idsInUse)
+	return store.Assigner{
+		Max: d.marks().MaxID(d.file.ZoneBase), Rest: idRest, Now: time.Now(),
+		InUse: func(id uint16) bool { return used()[id] },
+	}.Assign(services, d.store.State())
+}
+
+// idsInUse are the ids that a conntrack entry or a sessions element carries.
+func (d *Daemon) idsInUse() map[uint16]bool {
+	used := make(map[uint16]bool)
+	base := d.file.ZoneBase
+	warn := func(err error) {
+		if err != nil {
+			d.log.Warn("find backend ids in use", "error", err)
+		}
+	}
+	if s := d.snapshot.Load(); s != nil {
+		for _, v := range s.Views {
+			warn(d.rules.Dump(v, base, func(e balancer.Element) bool { used[e.Backend] = true; return true }))
+		}
+	}
+	ours := d.marks().Ours()
+	warn(d.conntrack.Dump(ours, ours, func(e *ctsync.Entry) bool {
+		if e.Zone > base {
+			used[e.Zone-base] = true
+		}
+		return true
+	}))
+	return used
+}
+
+// startState is what the daemon begins with: the state on disk, or at the
+// first start the file's services.
+func (d *Daemon) startState() (store.State, error) {
+	have := d.store.State()
+	if have.Revision == 0 {
+		return d.assign(d.file.Services)
+	}
+	if diff := differences(have.Services, d.file.Services); len(diff) > 0 {
+		d.log.Warn("the file's services differ from the state's, which count; reload (SIGHUP) takes the file's", "differences", diff)
+	}
+	for i := range have.Services {
+		for _, b := range have.Services[i].Backends {
+			if limit := d.marks().MaxID(d.file.ZoneBase); b.ID > limit {
+				return have, fmt.Errorf("backend %q of service %q has id %d, mark_mask and zone_base allow ids up to %d", b.Name, have.Services[i].Name, b.ID, limit)
+			}
+		}
+	}
+	return have, nil
+}
+
+// build makes the snapshot of services. leaving are backends that still have
+// entries but serve nobody any more, by service name.
+func (d *Daemon) build(services []balancer.Service, leaving map[string][]balancer.Backend) *balancer.Snapshot {
+	views := make([]*balancer.View, len(services))
+	f := d.rules.Features()
+	for i := range services {
+		svc := services[i]
+		states := d.states
+		if gone := leaving[svc.Name]; len(gone) > 0 {
+			svc.Backends = append(slices.Clone(svc.Backends), gone...)
+			states = make(map[uint16]balancer.State, len(d.states)+len(gone))
+			for id, st := range d.states {
+				states[id] = st
+			}
+			for _, b := range gone {
+				states[b.ID] = balancer.Down
+			}
+		}
+		v := balancer.NewView(&svc, f.Capabilities, states, nil)
+		v.Bindings = d.sync.Table(&svc, v.Extractor.MaxLen(), nft.KeyFingerprint(&svc.Key))
+		views[i] = v
+	}
+	slices.SortFunc(views, func(a, b *balancer.View) int { return strings.Compare(a.Service.Name, b.Service.Name) })
+	return balancer.NewSnapshot(d.marks(), d.file.ZoneBase, views)
+}
+
+func (d *Daemon) compile(s *balancer.Snapshot) *nft.Table {
+	return nft.Compile(s, d.queues(), d.rules.Features())
+}
+
+// install puts the state that the daemon begins with into the kernel, where
+// much of it may stand already.
+func (d *Daemon) install(ctx context.Context, next store.State) error {
+	d.change.Lock()
+	defer d.change.Unlock()
+	s := d.snapshot.Load()
+	if err := d.queue.SetCopyRange(s.CopyRange()); err != nil {
+		return err
+	}
+	var pending *store.Pending
+	if next.Revision == 0 {
+		p, err := d.store.Prepare(next)
+		if err != nil {
+			return err
+		}
+		pending = p
+		// A table without its state: what it has learned means other backends.
+		if err := d.rules.Flush(); err != nil {
+			pending.Abort()
+			return fmt.Errorf("remove the table of a lost state: %w", err)
+		}
+	}
+	if err := d.rules.Apply(d.compile(s)); err != nil {
+		if pending != nil {
+			pending.Abort()
+		}
+		return err
+	}
+	if pending != nil {
+		if err := pending.Commit(); err != nil && !errors.Is(err, store.ErrNotDurable) {
+			return errors.Join(err, d.rules.Flush())
+		}
+	}
+	d.noteDrains(s)
+	d.deleteForeign(ctx, s)
+	d.sync.Reconcile()
+	return nil
+}
+
+// deleteForeign removes entries to our listeners that are older than the
+// service: their NAT is settled without us.
+func (d *Daemon) deleteForeign(ctx context.Context, s *balancer.Snapshot) {
+	var ls []netip.AddrPort
+	for _, v := range s.Views {
+		ls = append(ls, v.Service.Listen...)
+	}
+	if _, err := d.sync.DeleteForeign(ctx, ls); err != nil {
+		d.log.Warn("delete conntrack entries older than their service", "error", err)
+	}
+}
+
+// Reload reads the file again and takes its services: all, or nothing and an
+// error.
+func (d *Daemon) Reload(ctx context.Context) error {
+	f, err := d.opts.Reload()
+	if err != nil {
+		return err
+	}
+	if members := needRestart(d.file, f); len(members) > 0 {
+		return fmt.Errorf("these members take effect at the next start only: %v", members)
+	}
+	diff := differences(d.store.State().Services, f.Services)
+	if err := d.Apply(ctx, f.Services); err != nil {
+		return err
+	}
+	d.events.add(event.Event{Kind: event.ConfigChanged, Reason: "reload", Count: len(f.Services), Detail: fmt.Sprint(diff)})
+	return nil
+}
+
+// Apply makes services the configuration: on disk and in the kernel, or
+// neither. Live sessions of backends that stay do not move.
+func (d *Daemon) Apply(ctx context.Context, services []balancer.Service) error {
+	d.change.Lock()
+	defer d.change.Unlock()
+	next, err := d.assign(services)
+	if err != nil {
+		return err
+	}
+	pending, err := d.store.Prepare(next)
+	if err != nil {
+		return err
+	}
+	defer pending.Abort()
+	return d.switchTo(ctx, next.Services, pending.Commit)
+}
+
+// switchTo changes the data plane to services in the order that loses nothing:
+// Go's snapshot and the ring first, then the sessions and entries of backends
+// that serve nobody any more, their translation last. commit is called once
+// the kernel has changed; if it fails the old configuration is put back.
+func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, commit func() error) error {
+	old := d.snapshot.Load()
+	leaving := leavingBackends(old, services)
+	mid := d.build(services, leaving)
+	if err := d.writeOffRing(old, mid); err != nil {
+		return err
+	}
+	if err := d.put(mid); err != nil {
+		return d.back(old, err)
+	}
+	if err := commit(); err != nil && !errors.Is(err, store.ErrNotDurable) {
+		return d.back(old, err)
+	}
+	// From here on the change stands; what fails is said and done again by the
+	// reconciler or the next change.
+	warn := func(what string, err error) {
+		if err != nil && ctx.Err() == nil {
+			d.log.Warn(what, "error", err)
+		}
+	}
+	warn("write sessions off the ring", d.writeOffRing(old, mid))
+	d.evict(ctx, old, mid, warn)
+	if len(leaving) > 0 {
+		warn("remove backends' translation", d.put(d.build(services, nil)))
+	}
+	d.noteDrains(d.snapshot.Load())
+	for _, v := range old.Views {
+		if mid.View(v.Service.Name) == nil {
+			d.sync.DropTable(v.Service.Name)
+		}
+	}
+	d.deleteForeign(ctx, mid)
+	return nil
+}
+
+// put makes s what packets are decided by, in Go first and then in the kernel.
+func (d *Daemon) put(s *balancer.Snapshot) error {
+	if err := d.queue.SetCopyRange(s.CopyRange()); err != nil {
+		return err
+	}
+	d.snapshot.Store(s)
+	return d.rules.Apply(d.compile(s))
+}
+
+// back restores the old configuration after a change failed.
+func (d *Daemon) back(old *balancer.Snapshot, cause error) error {
+	// The tables of services that the change dropped or gave another key are
+	// asked for anew, so that decisions and ctsync agree on them.
+	services := make([]balancer.Service, len(old.Views))
+	for i, v := range old.Views {
+		services[i] = *v.Service
+	}
+	if err := d.put(d.build(services, nil)); err != nil {
+		return errors.Join(cause, fmt.Errorf("put the old configuration back: %w", err))
+	}
+	return cause
+}
+
+// leavingBackends are those of old whose id is not in services any more, of
+// services that stay.
+func leavingBackends(old *balancer.Snapshot, services []balancer.Service) map[string][]balancer.Backend {
+	out := make(map[string][]balancer.Backend)
+	for i := range services {
+		svc := &services[i]
+		v := old.View(svc.Name)
+		if v == nil {
+			continue
+		}
+		for _, b := range v.Service.Backends {
+			if !slices.ContainsFunc(svc.Backends, func(n balancer.Backend) bool { return n.ID == b.ID }) {
+				out[svc.Name] = append(out[svc.Name], b)
+			}
+		}
+	}
+	return out
+}
+
+// writeOffRing records the live sessions that next's rings would send
+// elsewhere, so that the kernel keeps them too.
+func (d *Daemon) writeOffRing(old, next *balancer.Snapshot) error {
+	for _, v := range next.Views {
+		was := old.View(v.Service.Name)
+		if was == nil || v.Pinning != balancer.PinSession || was.Pinning != balancer.PinSession ||
+			nft.KeyFingerprint(&was.Service.Key) != nft.KeyFingerprint(&v.Service.Key) {
+			continue
+		}
+		if err := d.rules.Put(was, next.ZoneBase, d.sync.OffRing(v)); err != nil {
+			return fmt.Errorf("write sessions of %s off the new ring: %w", v.Service.Name, err)
+		}
+	}
+	return nil
+}
+
+// evict sends away what backends hold that serve nobody any more, and deletes
+// the entries of those that moved to another address.
+func (d *Daemon) evict(ctx context.Context, old, mid *balancer.Snapshot, warn func(string, error)) {
+	for _, v := range old.Views {
+		now := mid.View(v.Service.Name)
+		for i := range v.Service.Backends {
+			b := &v.Service.Backends[i]
+			switch {
+			case now == nil:
+				_, err := d.sync.DeleteEntriesOf(ctx, v, b.ID, addresses(b), "service-removed")
+				warn("delete entries of a service that is gone", err)
+			case now.State(b.ID) == balancer.Down && v.State(b.ID) != balancer.Down:
+				reason := "backend-down"
+				if _, stays := d.states[b.ID]; !stays && now.Backend(b.ID).Admin != balancer.AdminDown {
+					reason = "backend-removed"
+				}
+				warn("evict backend "+b.Name, d.sync.EvictBackend(ctx, v, b.ID, reason))
+			case moved(b, now.Backend(b.ID)):
+				_, err := d.sync.DeleteEntriesOf(ctx, v, b.ID, addresses(b), "backend-moved")
+				warn("delete entries of backend "+b.Name, err)
+			}
+		}
+	}
+}
+
+func addresses(b *balancer.Backend) []netip.AddrPort {
+	out := make([]netip.AddrPort, len(b.Addresses))
+	for i, a := range b.Addresses {
+		out[i] = netip.AddrPortFrom(a, b.Port)
+	}
+	return out
+}
+
+func moved(a, b *balancer.Backend) bool {
+	return a.Port != b.Port || a.Address(false) != b.Address(false) || a.Address(true) != b.Address(true)
+}

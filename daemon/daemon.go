@@ -1,0 +1,218 @@
+// Package daemon joins the rooms of roamlb into the program that serves: the
+// state on disk, the nftables table, the queues, the session tables and the
+// log of what happened. A test runs the same code as the command.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/roamlb/roamlb/balancer"
+	"github.com/roamlb/roamlb/config"
+	"github.com/roamlb/roamlb/ctsync"
+	"github.com/roamlb/roamlb/event"
+	"github.com/roamlb/roamlb/nfq"
+	"github.com/roamlb/roamlb/nft"
+	"github.com/roamlb/roamlb/store"
+)
+
+// Options is what a daemon needs from its caller.
+type Options struct {
+	File *config.File
+	// Reload reads the configuration file again, on SIGHUP.
+	Reload func() (*config.File, error)
+	// HUP delivers a value for each wish to reload; nil: none comes.
+	HUP <-chan struct{}
+	Log *slog.Logger
+	// Ready is called once packets are balanced; nil: nobody is told.
+	Ready func()
+	// Events takes every event beside the log; nil: the log alone.
+	Events event.Sink
+}
+
+// Daemon balances the services of one network namespace.
+type Daemon struct {
+	opts    Options
+	file    *config.File
+	log     *slog.Logger
+	events  *eventLog
+	started time.Time
+
+	store     *store.Store
+	rules     *nft.Ruleset
+	conntrack *ctsync.Kernel
+	sync      *ctsync.Sync
+	queue     *nfq.Queues
+
+	snapshot atomic.Pointer[balancer.Snapshot]
+	change   sync.Mutex // held while the configuration changes; guards the following
+	states   map[uint16]balancer.State
+	draining map[uint16]time.Time // since when
+}
+
+// New prepares a daemon: it locks and reads the state and finds out what the
+// kernel can do. It must be called, and Run too, in the data plane's network
+// namespace. Nothing in the kernel has changed yet when it returns.
+func New(opts Options) (*Daemon, error) {
+	d := &Daemon{
+		opts: opts, file: opts.File, log: opts.Log, started: time.Now(),
+		states: make(map[uint16]balancer.State), draining: make(map[uint16]time.Time),
+	}
+	st, err := store.Open(opts.File.State)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := nft.Open()
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	conntrack, err := ctsync.NewKernel()
+	if err != nil {
+		return nil, errors.Join(err, rules.Close(), st.Close())
+	}
+	d.store, d.rules, d.conntrack = st, rules, conntrack
+	f := rules.Features()
+	d.log.Info("kernel", "queue", queueKind(f), "payload_offset", f.PayloadOffset, "key_bytes", f.KeyBytes, "destroy_elements", f.DestroyElements)
+	return d, nil
+}
+
+func queueKind(f nft.Features) string {
+	if f.NativeQueue {
+		return "nft queue expression"
+	}
+	return "xt target NFQUEUE"
+}
+
+// now is the daemon's monotonic clock, in nanoseconds.
+func (d *Daemon) now() int64 { return int64(time.Since(d.started)) }
+
+func (d *Daemon) queues() balancer.Queues { return d.file.Queues.Resolved(runtime.NumCPU()) }
+
+// Run serves until ctx ends, and then leaves the table as it is: the kernel
+// goes on by itself. It returns nil on cancel.
+func (d *Daemon) Run(ctx context.Context) error {
+	defer d.close()
+	next, err := d.startState()
+	if err != nil {
+		return err
+	}
+	d.events = newEventLog(d.log, d.file.Log.Keys, next.Secret, d.opts.Events)
+	d.sync = ctsync.New(ctsync.Options{
+		Conntrack: d.conntrack, Elements: d.rules, Events: d.events.add,
+		Snapshot: d.snapshot.Load, Now: d.now, Log: d.log,
+	})
+	d.snapshot.Store(d.build(next.Services, nil))
+	d.loadSessions()
+
+	g, ctx := errgroup.WithContext(ctx)
+	// The queues must outlive what their decisions are told to.
+	syncCtx, stopSync := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(named("ctsync", func() error { return d.sync.Run(syncCtx) }))
+	queue, err := nfq.Open(nfq.Options{
+		Queues: d.queues(), Snapshot: d.snapshot.Load, Facts: d.sync.Put, Flows: d.sync.ClientFlow,
+		Now: d.now, Keeper: true, Log: d.log, Events: d.events.add,
+	})
+	if err != nil {
+		stopSync()
+		return errors.Join(err, g.Wait())
+	}
+	d.queue = queue
+	g.Go(named("queues", func() error {
+		defer stopSync()
+		defer d.sayQueues()
+		return queue.Run(ctx)
+	}))
+	g.Go(named("start", func() error { return d.start(ctx, next) }))
+	return g.Wait()
+}
+
+// start puts the state into the kernel and then keeps it there until ctx ends.
+func (d *Daemon) start(ctx context.Context, next store.State) error {
+	watcher, err := d.rules.Watch()
+	if err != nil {
+		return err
+	}
+	if err := d.install(ctx, next); err != nil {
+		return errors.Join(err, watcher.Close())
+	}
+	d.sayServices(d.snapshot.Load())
+	d.log.Info("serving", "services", len(next.Services), "queues", d.queues().Count)
+	if d.opts.Ready != nil {
+		d.opts.Ready()
+	}
+	drift := make(chan struct{}, 1) // full: a look is due already
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(named("watch", func() error {
+		return watcher.Run(ctx, func() {
+			select {
+			case drift <- struct{}{}:
+			default:
+			}
+		})
+	}))
+	g.Go(named("housekeeping", func() error { return d.housekeeping(ctx, drift) }))
+	return g.Wait()
+}
+
+// sayQueues logs what the queues have done.
+func (d *Daemon) sayQueues() {
+	for _, q := range d.queue.Stats() {
+		d.log.Info("queue", "number", q.Queue, "packets", q.Packets, "bursts", q.Bursts, "verdicts", q.Verdicts)
+	}
+}
+
+// sayServices logs how each service is pinned, and why.
+func (d *Daemon) sayServices(s *balancer.Snapshot) {
+	for _, v := range s.Views {
+		d.log.Info("service", "name", v.Service.Name, "pinning", v.Pinning, "reason", v.PinReason, "backends", len(v.Service.Backends))
+	}
+}
+
+func named(name string, task func() error) func() error {
+	return func() error {
+		if err := task(); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	}
+}
+
+func (d *Daemon) close() {
+	if err := errors.Join(d.conntrack.Close(), d.rules.Close(), d.store.Close()); err != nil {
+		d.log.Warn("close", "error", err)
+	}
+}
+
+// housekeeping reacts to drift and reload wishes, and does what is due from
+// time to time. One task at a time: none of it is urgent to a packet.
+func (d *Daemon) housekeeping(ctx context.Context, drift <-chan struct{}) error {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	save := time.NewTimer(saveEvery)
+	defer save.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			d.saveSessions()
+			return nil
+		case <-drift:
+			d.repair(ctx)
+		case <-d.opts.HUP:
+			if err := d.Reload(ctx); err != nil {
+				d.log.Error("reload: nothing has changed", "error", err)
+			}
+		case <-second.C:
+			d.endDrains(ctx)
+		case <-save.C:
+			save.Reset(max(saveEvery, 50*d.saveSessions()))
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package suite
+
+import (
+	"testing"
+	"time"
+
+	"github.com/roamlb/roamlb/internal/lab"
+)
+
+// place asks where sessions are now, each from the client it is at.
+func (b *bed) place(sessions []int, seq int) []int {
+	b.t.Helper()
+	list := make([]lab.Datagram, len(sessions))
+	for i, s := range sessions {
+		list[i] = datagram(client(s%2 == 1, 1+s, 20000), s, seq)
+	}
+	out := make([]int, len(sessions))
+	for i, r := range b.exchange(5000, list...) {
+		out[i] = r.Number()
+	}
+	return out
+}
+
+func numbers(from, n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = from + i
+	}
+	return out
+}
+
+func shares(at []int) map[int]int {
+	out := make(map[int]int)
+	for _, b := range at {
+		out[b]++
+	}
+	return out
+}
+
+// Changing backends is daily work: it must move nobody who need not move.
+func TestBackendsChangeUnderLoad(t *testing.T) {
+	b := newBed(t, bedOptions{backends: 4})
+	with := func(members map[int]string) string { return b.service(b.backends(members)) }
+	b.serve(with(map[int]string{4: "-"}))
+	n := scaled(1000, 200)
+	live := numbers(0, n)
+	home := b.place(live, 0)
+	seq, fresh := 0, 10_000
+	stays := func(what string, except int) {
+		t.Helper()
+		seq++
+		moved := 0
+		for i, at := range b.place(live, seq) {
+			if at != home[i] && home[i] != except {
+				moved++
+			}
+			home[i] = at
+		}
+		if moved != 0 {
+			t.Errorf("%s: %d of %d live sessions of living backends moved", what, moved, n)
+		}
+	}
+	newcomers := func() map[int]int {
+		fresh += n
+		return shares(b.place(numbers(fresh, n), 0))
+	}
+	reload := func(members map[int]string) {
+		t.Helper()
+		l := b.startLoad(1_000_000+fresh*10, scaled(4000, 500))
+		time.Sleep(100 * time.Millisecond)
+		if refusal := b.reload(with(members)); refusal != "" {
+			t.Fatal(refusal)
+		}
+		time.Sleep(100 * time.Millisecond)
+		l.stop()
+	}
+
+	reload(nil)
+	stays("a backend is added", 0)
+	if got := newcomers(); got[4] < n/8 {
+		t.Errorf("new sessions after a backend was added: %v, want a quarter at it", got)
+	}
+	reload(map[int]string{1: "weight: 10"})
+	stays("a backend is re-weighted", 0)
+	if got := newcomers(); got[1] < n*6/10 {
+		t.Errorf("new sessions after a backend's weight became 10: %v, want 10 of 13 at it", got)
+	}
+	reload(map[int]string{2: "admin: drain"})
+	stays("a backend drains", 0)
+	if got := newcomers(); got[2] != 0 {
+		t.Errorf("%d new sessions at a draining backend", got[2])
+	}
+}
+
+// A backend that goes must not take its sessions along.
+func TestBackendRemoved(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service())
+	n := scaled(1000, 200)
+	live := numbers(0, n)
+	home := b.place(live, 0)
+	if refusal := b.reload(b.service(b.backends(map[int]string{3: "-"}))); refusal != "" {
+		t.Fatal(refusal)
+	}
+	for i, at := range b.place(live, 1) {
+		if at == 3 {
+			t.Fatalf("session %d is still at the removed backend", i)
+		}
+		if home[i] != 3 && at != home[i] {
+			t.Errorf("session %d moved from backend %d to %d, and both live", i, home[i], at)
+		}
+	}
+	for _, e := range b.entries() {
+		if e.backend.Addr() == b.Backend(3).IPv4 || e.backend.Addr() == b.Backend(3).IPv6 {
+			t.Fatalf("an entry of the removed backend is left: %+v", e)
+		}
+	}
+}
+
+// A backend whose drain time is over lets its sessions go.
+func TestDrainEnds(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service())
+	live := numbers(0, 100)
+	home := b.place(live, 0)
+	if refusal := b.reload(b.service("drain_timeout: 2s", b.backends(map[int]string{1: "admin: drain"}))); refusal != "" {
+		t.Fatal(refusal)
+	}
+	for i, at := range b.place(live, 1) {
+		if at != home[i] {
+			t.Fatalf("session %d moved while its backend drains", i)
+		}
+	}
+	lab.WaitFor(t, slow(10*time.Second), "the drained backend is let go", func() bool {
+		return len(b.daemon.find(func(l logLine) bool { return l.str("msg") == "drain timeout is over" })) > 0
+	})
+	time.Sleep(slow(300 * time.Millisecond))
+	for i, at := range b.place(live, 2) {
+		if at == 1 || home[i] != 1 && at != home[i] {
+			t.Fatalf("session %d is at backend %d, was at %d", i, at, home[i])
+		}
+	}
+}
+
+// Changing where the key stands must work while packets flow.
+func TestKeyChangesUnderLoad(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service())
+	b.place(numbers(0, 100), 0)
+	l := b.startLoad(500_000, 1000)
+	if refusal := b.reload(b.service("key: {offset: 0, length: 9}")); refusal != "" {
+		t.Fatal(refusal)
+	}
+	time.Sleep(200 * time.Millisecond)
+	l.cancel() // sessions may move here: their key is another
+	<-l.stopped
+	at := b.place(numbers(0, 300), 1)
+	for i, again := range b.place(numbers(0, 300), 2) {
+		if again != at[i] {
+			t.Errorf("session %d does not stay", i)
+		}
+	}
+	if got := shares(at); len(got) != 3 {
+		t.Errorf("sessions spread as %v", got)
+	}
+}

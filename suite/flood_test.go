@@ -1,0 +1,130 @@
+package suite
+
+import (
+	"context"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/roamlb/roamlb/internal/lab"
+)
+
+// residentKB is the daemon's resident memory.
+func (d *daemon) residentKB() int {
+	d.t.Helper()
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(d.cmd.Process.Pid) + "/status")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmRSS:" {
+			n, err := strconv.Atoi(f[1])
+			if err != nil {
+				d.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	d.t.Fatal("no VmRSS")
+	return 0
+}
+
+// A flood of invented session ids must not cost live sessions their backend,
+// nor the host its memory.
+func TestFloodOfRandomKeys(t *testing.T) {
+	b := newBed(t, bedOptions{answer: func(_ int, p []byte) bool { return p[0] == 0x48 }})
+	b.serve(b.service("max_sessions: 20000"))
+	n := scaled(1000, 200)
+	live := numbers(0, n)
+	b.place(live, 0)
+	home := b.place(live, 1) // decided twice: confirmed
+	before := b.entries()
+	keys := scaled(100_000, 20_000)
+	if long() {
+		keys = 1_000_000
+	}
+	raw, err := b.RawSender(b.Clients)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	sent, err := raw.Flood(ctx, floodOf(keys))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sent != keys {
+		t.Fatalf("the flood sent %d of %d", sent, keys)
+	}
+	for i, at := range b.place(live, 2) {
+		if at != home[i] {
+			t.Errorf("live session %d moved from backend %d to %d in the flood", i, home[i], at)
+		}
+	}
+	ids := make(map[uint32]bool)
+	for _, e := range b.entries() {
+		ids[e.id] = true
+	}
+	lost := 0
+	for _, e := range before {
+		if !ids[e.id] {
+			lost++
+		}
+	}
+	if lost > 0 {
+		t.Errorf("%d of %d live flows lost their entry", lost, len(before))
+	}
+	limit := 400 << 10 // with the race detector's shadow memory
+	if !raceEnabled() {
+		limit = 150 << 10
+	}
+	if got := b.daemon.residentKB(); got > limit {
+		t.Errorf("the daemon holds %d KiB, want at most %d", got, limit)
+	}
+}
+
+// floodOf is sessions that nobody answers, from a bounded set of sources: it
+// is roamlb's memory that is tested, not conntrack's.
+func floodOf(keys int) lab.FloodOptions {
+	r := rand.New(rand.NewPCG(1, 2))
+	return lab.FloodOptions{
+		To: listener(false), Count: keys, Rate: 50_000, Length: 13,
+		Fill: func(_ int, p []byte) {
+			p[0] = 0x49 // not answered
+			binary.BigEndian.PutUint64(p[1:], r.Uint64())
+		},
+		Source: func(i int) netip.AddrPort { return client(false, 50_000+i%2000, 25000) },
+	}
+}
+
+// max_sessions is a bound: those that were never answered go first, then those
+// unseen for longest, and traffic goes on.
+func TestMaxSessions(t *testing.T) {
+	b := newBed(t, bedOptions{answer: func(_ int, p []byte) bool { return p[len(p)-1] != 'x' }})
+	b.serve(b.service("max_sessions: 200", "session_ttl: 3s", "timeouts: {unreplied: 1s, replied: 1s}"))
+	answered := numbers(0, 100)
+	b.place(answered, 0)
+	home := b.place(answered, 1)
+	for i := range 2000 { // sessions that nobody answers
+		d := datagram(client(false, 1000+i, 20000), 10_000+i, 0)
+		d.Payload = append(d.Payload, 'x')
+		if err := b.clients.Send(d.Src, d.Dst, d.Payload); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, at := range b.place(answered, 2) {
+		if at != home[i] {
+			t.Errorf("answered session %d gave way to sessions that were never answered", i)
+		}
+	}
+	for i := range 500 { // more than there is room for
+		b.exchange(0, datagram(client(true, 1000+rand.IntN(5000), 20000), 20_000+i, 0))
+	}
+	b.place(answered, 3)
+}

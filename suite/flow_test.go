@@ -1,0 +1,165 @@
+package suite
+
+import (
+	"testing"
+	"time"
+
+	"github.com/roamlb/roamlb/internal/lab"
+)
+
+// One-way traffic never gets a reply, and conntrack calls it new for ever: it
+// must not pass through the daemon for ever.
+func TestOneWayFlowIsSeenOnce(t *testing.T) {
+	for _, pinning := range []string{"flow", "session"} {
+		t.Run(pinning, func(t *testing.T) {
+			b := newBed(t, bedOptions{silent: true})
+			b.serve(b.service("pinning: " + pinning))
+			n := scaled(10000, 1000)
+			list := make([]lab.Datagram, n)
+			for i := range list {
+				list[i] = datagram(client(false, 1, 20000), 1, i)
+			}
+			if err := b.clients.Send(list[0].Src, list[0].Dst, list[0].Payload); err != nil {
+				t.Fatal(err)
+			}
+			lab.WaitFor(t, 5*time.Second, "the first arrives", func() bool { return b.arrived.of(1).total() == 1 })
+			if _, err := b.clients.SendAll(list[1:]); err != nil {
+				t.Fatal(err)
+			}
+			lab.WaitFor(t, 5*time.Second, "all arrive", func() bool { return b.arrived.of(1).total() == n })
+			b.daemon.stop()
+			const burst = 64
+			if got := b.daemon.packets(); got < 1 || got > burst {
+				t.Errorf("the daemon saw %d of %d packets, want 1, or a burst at most", got, n)
+			}
+		})
+	}
+}
+
+// Without anybody to serve them, clients must learn it at once, or nothing at
+// all if the operator says so.
+func TestNobodyServes(t *testing.T) {
+	down := map[int]string{1: "admin: down", 2: "admin: down", 3: "admin: down"}
+	for _, pinning := range []string{"session", "flow"} {
+		t.Run(pinning, func(t *testing.T) {
+			b := newBed(t, bedOptions{clients: lab.ClientOptions{ICMPErrors: true}})
+			b.serve(b.service("pinning: "+pinning, b.backends(down)))
+			for i, v6 := range []bool{false, true} {
+				begin := time.Now()
+				d := datagram(client(v6, 1, 20000), i, 0)
+				if err := b.clients.Send(d.Src, d.Dst, d.Payload); err != nil {
+					t.Fatal(err)
+				}
+				lab.WaitFor(t, 5*time.Second, "ICMP port unreachable", func() bool { return len(b.clients.Errors()) == i+1 })
+				if took := time.Since(begin); took > slow(200*time.Millisecond) {
+					t.Errorf("IPv6 %v: the error came after %v", v6, took)
+				}
+			}
+			if refusal := b.reload(b.service("pinning: "+pinning, "no_backend: drop", b.backends(down))); refusal != "" {
+				t.Fatal(refusal)
+			}
+			before := len(b.clients.Errors())
+			for i, v6 := range []bool{false, true} {
+				d := datagram(client(v6, 2, 20000), 10+i, 0)
+				if err := b.clients.Send(d.Src, d.Dst, d.Payload); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(slow(300 * time.Millisecond))
+			if got := len(b.clients.Errors()) - before; got != 0 {
+				t.Errorf("%d errors, want silence", got)
+			}
+			if refusal := b.reload(b.service("pinning: " + pinning)); refusal != "" {
+				t.Fatal(refusal)
+			}
+			b.exchange(0, datagram(client(false, 1, 20000), 0, 1), datagram(client(true, 1, 20000), 1, 1))
+		})
+	}
+}
+
+// A burst at the start of a flow waits for the first verdict: none of it may
+// be lost, reordered, or sent elsewhere.
+func TestFirstPacketsBackToBack(t *testing.T) {
+	for _, lines := range [][]string{nil, {"pinning: flow"}, {"snat: masquerade"}} {
+		name := "plain"
+		if lines != nil {
+			name = lines[0]
+		}
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, bedOptions{})
+			b.serve(b.service(lines...))
+			n := scaled(1000, 200)
+			var list []lab.Datagram
+			for i := range n {
+				for seq := range 5 {
+					list = append(list, datagram(client(i%2 == 1, 1+i, 20000), i, seq))
+				}
+			}
+			b.exchange(20000, list...)
+			disordered := 0
+			for i := range n {
+				a := b.arrived.of(i)
+				if a.total() != 5 || len(a.count) != 1 {
+					t.Fatalf("session %d: %v datagrams by backend, want 5 at one", i, a.count)
+				}
+				if !a.ordered {
+					disordered++
+				}
+			}
+			if disordered > 0 {
+				t.Errorf("the packets of %d of %d flows arrived in another order", disordered, n)
+			}
+		})
+	}
+}
+
+// The key may stand where nft cannot load it, or be too long for it: the
+// service works all the same, and says how.
+func TestKeysBeyondNFT(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service("key: {offset: 1, length: 64}"))
+	b.daemon.wait("the service says why", func(l logLine) bool { return l.str("pinning") == "flow" && l.str("reason") != "" })
+	long := func(session, seq int) []byte { return append(payload(session, seq)[:9], make([]byte, 60)...) }
+	for i := range 50 {
+		first := b.exchange(0, lab.Datagram{Src: client(false, i, 20000), Dst: listener(false), Payload: long(i, 0)})[0]
+		second := b.exchange(0, lab.Datagram{Src: client(true, i, 20000), Dst: listener(true), Payload: long(i, 1)})[0]
+		if first.Number() != second.Number() {
+			t.Errorf("session %d moved from backend %d to %d when it roamed", i, first.Number(), second.Number())
+		}
+	}
+}
+
+// A key deep in a large payload: NFQUEUE copies that far.
+func TestKeyAtTheEndOfALargePayload(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service("key: {offset: 65000, length: 16}", "pinning: flow"))
+	deep := func(session int) []byte {
+		p := make([]byte, 65000+16)
+		copy(p[65000:], sessionKey(session))
+		copy(p, payload(session, 0)) // for the tests' own count
+		return p
+	}
+	seen := make(map[int]bool)
+	for i := range 12 {
+		first := b.exchange(0, lab.Datagram{Src: client(false, 1, uint16(20000+i)), Dst: listener(false), Payload: deep(i)})[0]
+		second := b.exchange(0, lab.Datagram{Src: client(false, 2, uint16(20000+i)), Dst: listener(false), Payload: deep(i)})[0]
+		if first.Number() != second.Number() {
+			t.Errorf("session %d moved from backend %d to %d when it roamed", i, first.Number(), second.Number())
+		}
+		seen[first.Number()] = true
+	}
+	if len(seen) < 2 {
+		t.Error("all sessions are at one backend: the key was not read")
+	}
+}
+
+// A service's own conntrack timeouts.
+func TestTimeoutsOfAService(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service("timeouts: {unreplied: 2s, replied: 3s}"))
+	b.exchange(0, datagram(client(false, 1, 20000), 1, 0))
+	if len(b.entriesOf(client(false, 1, 20000))) != 1 {
+		t.Fatal("no entry")
+	}
+	lab.WaitFor(t, 6*time.Second, "the entry has timed out", func() bool { return len(b.entriesOf(client(false, 1, 20000))) == 0 })
+}

@@ -1,0 +1,86 @@
+package suite
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/roamlb/roamlb/internal/lab"
+)
+
+// program is the program under test.
+var program string
+
+func TestMain(m *testing.M) {
+	if err := prepare(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	lab.Main(m)
+}
+
+// prepare builds the program, once for the process outside the namespaces and
+// the one inside.
+func prepare() error {
+	if program = os.Getenv("ROAMLB_BIN"); program != "" {
+		return nil
+	}
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("roamlb-suite-%d", os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	program = filepath.Join(dir, "roamlb")
+	args := []string{"build", "-o", program}
+	if raceEnabled() {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "../cmd/roamlb")...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build roamlb: %w\n%s", err, out)
+	}
+	return os.Setenv("ROAMLB_BIN", program)
+}
+
+// raceEnabled reports whether this test was built with the race detector: then
+// the program is too.
+func raceEnabled() bool {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return false
+	}
+	for _, s := range info.Settings {
+		if s.Key == "-race" {
+			return s.Value == "true"
+		}
+	}
+	return false
+}
+
+// scaled is a count times ROAMLB_SCALE, at least low.
+func scaled(n, low int) int {
+	f, err := strconv.ParseFloat(os.Getenv("ROAMLB_SCALE"), 64)
+	if err != nil {
+		f = 1
+	}
+	return max(low, int(float64(n)*f))
+}
+
+// long says whether tests run in full however long it takes.
+func long() bool { return os.Getenv("ROAMLB_LONG") != "" }
+
+// slow stretches a limit on time where everything takes longer: under the race
+// detector, and under a kernel that is emulated.
+func slow(d time.Duration) time.Duration {
+	if os.Getenv("ROAMLB_VM") != "" {
+		d *= 10
+	}
+	if raceEnabled() {
+		d *= 2
+	}
+	return d
+}

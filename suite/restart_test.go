@@ -1,0 +1,189 @@
+package suite
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/roamlb/roamlb/internal/lab"
+)
+
+// load is steady traffic: every other datagram begins a new session, the rest
+// belong to sessions that live already. It counts what it sends by session.
+type load struct {
+	b    *bed
+	rate int
+
+	mu       sync.Mutex // guards the following
+	sent     []int      // datagrams by session, counted from base
+	base     int
+	sessions int
+	stopped  chan struct{}
+	cancel   context.CancelFunc
+}
+
+// startLoad begins to send rate datagrams a second, sessions numbered from
+// base on.
+func (b *bed) startLoad(base, rate int) *load {
+	ctx, cancel := context.WithCancel(b.t.Context())
+	l := &load{b: b, rate: rate, base: base, cancel: cancel, stopped: make(chan struct{})}
+	go l.run(ctx)
+	return l
+}
+
+func (l *load) client(session int) netip.AddrPort {
+	return client(session%4 == 3, 1+session%100000, 21000)
+}
+
+func (l *load) run(ctx context.Context) {
+	defer close(l.stopped)
+	const burst = 50
+	begin := time.Now()
+	for sent := 0; ctx.Err() == nil; sent += burst {
+		if ahead := time.Until(begin.Add(time.Duration(sent) * time.Second / time.Duration(l.rate))); ahead > 0 {
+			time.Sleep(ahead)
+		}
+		list := make([]lab.Datagram, burst)
+		l.mu.Lock()
+		for i := range list {
+			session := l.sessions
+			if i%2 == 0 || l.sessions == 0 {
+				l.sessions++
+				l.sent = append(l.sent, 0)
+			} else {
+				session = rand.IntN(l.sessions)
+			}
+			list[i] = datagram(l.client(l.base+session), l.base+session, l.sent[session])
+			l.sent[session]++
+		}
+		l.mu.Unlock()
+		if _, err := l.b.clients.SendAll(list); err != nil {
+			l.b.t.Errorf("send: %v", err)
+			return
+		}
+	}
+}
+
+// stop ends the load and demands that every datagram has arrived, all of a
+// session at one backend. It returns how many there were.
+func (l *load) stop() (sent int) {
+	l.b.t.Helper()
+	l.cancel()
+	<-l.stopped
+	lost := func() (lost int) {
+		for i, n := range l.sent {
+			lost += n - l.b.arrived.of(l.base+i).total()
+		}
+		return lost
+	}
+	for deadline := time.Now().Add(slow(2 * time.Second)); lost() > 0 && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	misplaced := 0
+	for i, n := range l.sent {
+		sent += n
+		if len(l.b.arrived.of(l.base+i).count) > 1 {
+			misplaced++
+		}
+	}
+	if n := lost(); n != 0 || misplaced != 0 {
+		l.b.t.Errorf("of %d datagrams %d were lost, %d of %d sessions were misplaced; want none", sent, n, misplaced, len(l.sent))
+	}
+	return sent
+}
+
+// An upgrade, and a crash, must not cost a packet: the kernel and the keeper
+// go on alone.
+func TestRestartUnderLoad(t *testing.T) {
+	rounds := 5
+	if long() {
+		rounds = 20
+	}
+	for _, how := range []struct {
+		name string
+		end  func(*daemon)
+	}{{"SIGKILL", (*daemon).kill}, {"SIGTERM", (*daemon).stop}} {
+		t.Run(how.name, func(t *testing.T) {
+			b := newBed(t, bedOptions{})
+			b.serve(b.service())
+			total := 0
+			for round := range rounds {
+				// a session that is known before the daemon goes
+				known := 3_000_000 + round
+				home := b.exchange(0, datagram(client(false, 90000+round, 22000), known, 0))[0].Number()
+				l := b.startLoad(round*200_000, scaled(10000, 2000))
+				time.Sleep(300 * time.Millisecond) // the load is on
+				how.end(b.daemon)
+				time.Sleep(200 * time.Millisecond) // nobody but the kernel
+				b.start()
+				time.Sleep(300 * time.Millisecond)
+				total += l.stop()
+				roamed := client(true, 90000+round, 22001)
+				if got := b.exchange(0, datagram(roamed, known, 1))[0].Number(); got != home {
+					t.Errorf("round %d: a session from before moved from backend %d to %d when it roamed after", round, home, got)
+				}
+			}
+			t.Logf("%d rounds, %d datagrams", rounds, total)
+		})
+	}
+}
+
+// A daemon that hangs for a moment, or for good, must not cost a packet.
+func TestStoppedUnderLoad(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service())
+	for round, pause := range []time.Duration{time.Second, 4 * time.Second} {
+		t.Run(fmt.Sprint(pause), func(t *testing.T) {
+			l := b.startLoad(round*400_000, scaled(10000, 2000))
+			time.Sleep(300 * time.Millisecond)
+			b.daemon.signal(syscall.SIGSTOP)
+			time.Sleep(pause)
+			b.daemon.signal(syscall.SIGCONT)
+			time.Sleep(500 * time.Millisecond)
+			t.Logf("%d datagrams", l.stop())
+		})
+	}
+	// for good
+	l := b.startLoad(1_000_000, scaled(10000, 2000))
+	time.Sleep(300 * time.Millisecond)
+	b.daemon.signal(syscall.SIGSTOP)
+	time.Sleep(4 * time.Second)
+	l.stop()
+}
+
+// Who was where must outlive the daemon: the first roam after a restart leaves
+// no stale entry either.
+func TestRoamAfterRestart(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service())
+	n := scaled(200, 50)
+	old := make([]lab.Datagram, n)
+	for i := range n {
+		old[i] = datagram(client(false, i, 20000), i, 0)
+	}
+	home := b.exchange(5000, old...)
+	b.daemon.stop()
+	b.start()
+	var moved []lab.Datagram
+	for i := range n {
+		moved = append(moved, datagram(client(true, i, 20000), i, 1))
+	}
+	for i, r := range b.exchange(5000, moved...) {
+		if r.Number() != home[i].Number() {
+			t.Fatalf("session %d moved from backend %d to %d when it roamed", i, home[i].Number(), r.Number())
+		}
+	}
+	lab.WaitFor(t, slow(2*time.Second), "the entries from before the restart are gone", func() bool {
+		for _, e := range b.entries() {
+			if e.client.Addr().Is4() {
+				return false
+			}
+		}
+		return true
+	})
+}

@@ -1,0 +1,183 @@
+package suite
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/roamlb/roamlb/internal/lab"
+)
+
+// homes finds sessions whose backend is the wanted one, by asking.
+func (b *bed) sessionsOn(backend, n, from int) []int {
+	b.t.Helper()
+	var out []int
+	for s := from; len(out) < n; s++ {
+		if b.exchange(0, datagram(client(false, 120000+s%10000, 29000), s, 0))[0].Number() == backend {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// A stolen session id, sent from elsewhere, must not cut the live client off.
+func TestSpoofDoesNotCutOff(t *testing.T) {
+	const spoof = "spoof"
+	b := newBed(t, bedOptions{answer: func(_ int, p []byte) bool { return !bytes.HasSuffix(p, []byte(spoof)) }})
+	b.serve(b.service("confirm_timeout: 1s"))
+	victim, thief := client(false, 1, 20000), client(false, 2, 20000)
+	b.exchange(0, datagram(victim, 1, 0))
+	before := b.entriesOf(victim)
+	if len(before) != 1 {
+		t.Fatalf("%d entries of the victim, want 1", len(before))
+	}
+	for i := range 5 {
+		d := datagram(thief, 1, 1+i)
+		d.Payload = append(d.Payload, spoof...)
+		if err := b.clients.Send(d.Src, d.Dst, d.Payload); err != nil {
+			t.Fatal(err)
+		}
+		b.exchange(0, datagram(victim, 1, 10+i))
+		time.Sleep(300 * time.Millisecond)
+	}
+	if after := b.entriesOf(victim); len(after) != 1 || after[0].id != before[0].id {
+		t.Errorf("the victim's entry was %v, is %v", before, after)
+	}
+	if n := len(b.daemon.events("stale-deleted")); n != 0 {
+		t.Errorf("%d deletions, want none", n)
+	}
+	if len(b.daemon.events("roam")) == 0 {
+		t.Error("the thief's packet was not seen: the test shows nothing")
+	}
+}
+
+// An attacker with a live session of its own on the victim's backend has an
+// answered entry already: its packets with the victim's key prove nothing.
+func TestAttackerOnTheSameBackend(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service("confirm_timeout: 1s"))
+	s := b.sessionsOn(1, 2, 0)
+	victim, attacker := client(false, 1, 20000), client(false, 2, 20000)
+	b.exchange(0, datagram(attacker, s[1], 0))
+	b.exchange(0, datagram(victim, s[0], 0))
+	before := b.entriesOf(victim)
+	for i := range 20 {
+		b.exchange(0, datagram(attacker, s[0], 1+i), datagram(victim, s[0], 100+i))
+	}
+	time.Sleep(1500 * time.Millisecond)
+	if after := b.entriesOf(victim); len(after) != 1 || after[0].id != before[0].id {
+		t.Errorf("the victim's entry was %v, is %v", before, after)
+	}
+}
+
+// Sessions behind one socket share an entry: who leaves must not take the
+// others' along, and the last one must not leave it behind.
+func TestSharedEntry(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service())
+	s := b.sessionsOn(2, 3, 0)
+	gateway := client(false, 1, 20000)
+	for i := range 3 {
+		b.exchange(0, datagram(gateway, s[i], 0))
+	}
+	before := b.entriesOf(gateway)
+	if len(before) != 1 {
+		t.Fatalf("%d entries of the gateway, want one that the sessions share", len(before))
+	}
+	for gone := range 3 {
+		b.exchange(0, datagram(client(true, 1+gone, 20000), s[gone], 1))
+		if gone < 2 {
+			time.Sleep(slow(200 * time.Millisecond))
+			after := b.entriesOf(gateway)
+			if len(after) != 1 || after[0].id != before[0].id {
+				t.Fatalf("after %d of 3 sessions left, the entry was %v and is %v", gone+1, before, after)
+			}
+			for _, left := range s[gone+1:] {
+				b.exchange(0, datagram(gateway, left, 2+gone))
+			}
+		}
+	}
+	lab.WaitFor(t, slow(2*time.Second), "the entry goes with the last session", func() bool { return len(b.entriesOf(gateway)) == 0 })
+}
+
+// One key in two places by turns must be served in both, and must not keep the
+// daemon busy deleting.
+func TestFlappingIsShared(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service("confirm_timeout: 1s"))
+	one, two := client(false, 1, 20000), client(false, 2, 20000)
+	n := scaled(1000, 200)
+	for i := range n {
+		b.exchange(0, datagram(one, 1, 2*i))
+		b.exchange(0, datagram(two, 1, 2*i+1))
+	}
+	if got := len(b.daemon.events("stale-deleted")); got > 3 {
+		t.Errorf("%d deletions, want at most 3", got)
+	}
+	if got := len(b.daemon.events("shared")); got != 1 {
+		t.Errorf("%d events that the session is shared, want 1", got)
+	}
+	for i := range 20 { // one falls silent
+		b.exchange(0, datagram(one, 1, 10000+i))
+		time.Sleep(slow(200 * time.Millisecond))
+	}
+	lab.WaitFor(t, slow(5*time.Second), "the silent client's entry is gone", func() bool { return len(b.entriesOf(two)) == 0 })
+	if len(b.entriesOf(one)) != 1 {
+		t.Error("the speaking client lost its entry")
+	}
+}
+
+// A backend that speaks first, or late, must be seen as the listener, and must
+// not come between a client and its backend.
+func TestBackendSpeaksFirstAndLate(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service())
+	s := b.sessionsOn(1, 2, 0)
+	other := b.sessionsOn(2, 1, 1000)[0]
+	hear := func(backend int, what string, i int) {
+		t.Helper()
+		at := client(false, i, 20000)
+		want, err := b.clients.Expect(at, func(r lab.Reply) bool { return string(r.Payload) == what })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.echoes[backend-1].Send(at, []byte(what)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		r, err := want.Wait(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.From != listener(false) {
+			t.Errorf("the backend's packet came from %v, want the listener", r.From)
+		}
+	}
+	arrivesAt := func(backend, session, i int) {
+		t.Helper()
+		at := client(false, i, 20000)
+		if got := b.exchange(0, datagram(at, session, i))[0].Number(); got != backend {
+			t.Errorf("the client's packet arrived at backend %d, want %d", got, backend)
+		}
+		if got := b.arrived.of(session).from; got != at {
+			t.Errorf("the backend saw %v, want the client's own %v", got, at)
+		}
+	}
+	hear(1, "first", 1)
+	arrivesAt(1, s[0], 1)
+	hear(1, "first, then another", 2) // and who comes belongs to another backend
+	arrivesAt(2, other, 2)
+
+	arrivesAt(1, s[1], 3)
+	b.exchange(0, datagram(client(true, 3, 20000), s[1], 50)) // it roams away
+	lab.WaitFor(t, slow(2*time.Second), "the stale entry is gone", func() bool { return len(b.entriesOf(client(false, 3, 20000))) == 0 })
+	for i := range 3 {
+		hear(1, fmt.Sprint("late ", i), 3)
+	}
+	arrivesAt(2, other, 3) // the address has a new owner
+	hear(1, "late, to the new owner", 3)
+	arrivesAt(2, other, 3)
+}
