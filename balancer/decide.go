@@ -41,7 +41,8 @@ type Decision struct {
 	Reason    Reason
 	Variant   int // the key's variant, -1 for none
 	Session   SessionRef
-	Confirmed bool
+	Confirmed bool   // a backend has answered the session
+	Young     bool   // see Binding
 	Hash      uint32 // of the key or the source; 0 where none was needed
 }
 
@@ -61,7 +62,7 @@ func (v *View) Decide(now int64, client netip.AddrPort, payload, scratch []byte)
 	d := Decision{Variant: variant, Hash: v.Hash(key)}
 	candidate := v.Ring(v6).At(d.Hash)
 	b := v.Bindings.Bind(now, key, v, v6, candidate)
-	d.Backend, d.Session, d.Confirmed = b.Backend, b.Session, b.Confirmed
+	d.Backend, d.Session, d.Confirmed, d.Young = b.Backend, b.Session, b.Confirmed, b.Young
 	switch {
 	case b.Backend == 0:
 		d.Reason = ByNobody

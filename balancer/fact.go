@@ -33,12 +33,18 @@ type Element struct {
 	Timeout time.Duration // how long it is to live (writing), or has left (reading)
 }
 
+// SettleTime is how long after a session was bound the kernel does not learn it
+// yet: its packets that came back to back are on their way through the queue,
+// and one that took the short way would overtake them.
+const SettleTime = 10 * time.Millisecond
+
 // Binding is what a session table answers: the session's backend.
 type Binding struct {
 	Session   SessionRef
 	Backend   uint16 // 0: nobody can serve it, and no session was made
 	Confirmed bool   // a backend has answered this session
 	Created   bool   // this call made the session or gave it another backend
+	Young     bool   // bound less than SettleTime ago
 }
 
 // Bindings is a service's table of live sessions. Safe for concurrent use; no

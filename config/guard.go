@@ -104,7 +104,7 @@ func (g *guard) check(i int, tk *token.Token) string {
 	}
 	switch tk.Type {
 	case token.InvalidType:
-		return "is not YAML: " + tk.Error
+		return notYAML(tk.Error)
 	case token.DocumentHeaderType:
 		if i > 0 {
 			return "is more than one YAML document; a configuration is one"

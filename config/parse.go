@@ -13,21 +13,17 @@ func Parse(name string, data []byte) (*File, error) {
 	f := Default()
 	readObject(d, "", root, fileMembers, f)
 
-	var c checker
+	c := checker{report: d.report, member: func(at string) (string, bool) {
+		at = root.written(at)
+		return at, d.usable(at)
+	}}
 	c.file(f)
-	for _, p := range c.problems {
-		p.Pointer = root.written(p.Pointer)
-		if d.usable(p.Pointer) {
-			d.put(p)
-		}
-	}
-	d.more += c.more
-	for i := range d.problems {
-		if p := &d.problems[i]; p.Line == 0 {
+	for i := range c.problems {
+		if p := &c.problems[i]; p.Line == 0 {
 			p.Line, p.Column = root.place(p.Pointer)
 		}
 	}
-	if err := d.err(name); err != nil {
+	if err := c.err(name); err != nil {
 		return nil, err
 	}
 	return f, nil

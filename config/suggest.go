@@ -29,8 +29,8 @@ func nearest(name string, known []string) string {
 		if plain(name) == plain(k) {
 			return k
 		}
-		// Two slips, but not as many as would turn one short word into another.
-		if d := distance(name, k); d < least && d*3 <= len(k) {
+		// Two slips, but fewer than half a short word.
+		if d := distance(name, k); d < least && d*2 < len(k) {
 			best, least = k, d
 		}
 	}

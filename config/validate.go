@@ -16,7 +16,25 @@ import (
 
 // checker checks values, and values against each other. Its pointers are into
 // the complete form of a configuration.
-type checker struct{ report }
+type checker struct {
+	report
+	// member returns the pointer that the text has for one into the complete
+	// form, and whether the member was read, so that there is something to say
+	// about it. nil: there is no text.
+	member func(at string) (string, bool)
+}
+
+// add notes a problem of a member, if that was read.
+func (c *checker) add(at, format string, args ...any) {
+	if c.member != nil {
+		written, ok := c.member(at)
+		if !ok {
+			return
+		}
+		at = written
+	}
+	c.report.add(at, format, args...)
+}
 
 // namePattern is the form of the names of services, variants and backends.
 var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -40,11 +41,16 @@ func syntaxProblem(err error) *Problem {
 	if !errors.As(err, &syntax) {
 		return &Problem{Message: "is not YAML"}
 	}
-	p := &Problem{Message: "is not YAML: " + syntax.Message}
+	p := &Problem{Message: notYAML(syntax.Message)}
 	if syntax.Token != nil {
 		p.Line, p.Column = syntax.Token.Position.Line, syntax.Token.Position.Column
 	}
 	return p
+}
+
+// notYAML returns the message for what the lexer or the parser says.
+func notYAML(reason string) string {
+	return "is not YAML: " + strings.ReplaceAll(reason, "\t", `\t`)
 }
 
 // tree builds nodes from a parsed document.

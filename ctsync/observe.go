@@ -1,6 +1,7 @@
 package ctsync
 
 import (
+	"math"
 	"net/netip"
 
 	"github.com/roamlb/roamlb/balancer"
@@ -26,7 +27,7 @@ func (c *core) event(e *Event, now int64) {
 				return
 			}
 		}
-		c.seen(i, &e.Entry, now)
+		c.seen(i, &e.Entry, now, true)
 	}
 }
 
@@ -44,8 +45,8 @@ func (c *core) destroyed(i uint32, id uint32, now int64) {
 	c.flows.settle(i)
 }
 
-// seen notes an entry as an event or a dump showed it.
-func (c *core) seen(i uint32, e *Entry, now int64) {
+// seen notes an entry as an event showed it, or a dump.
+func (c *core) seen(i uint32, e *Entry, now int64, event bool) {
 	c.flows.unrest(i)
 	fl := c.flows.at(i)
 	if fl.dead() || fl.id != 0 && fl.id != e.ID {
@@ -53,7 +54,7 @@ func (c *core) seen(i uint32, e *Entry, now int64) {
 	}
 	fl.id, fl.epoch = e.ID, c.epoch
 	if e.Status&SeenReply != 0 && !fl.has(flowReplied) {
-		c.answered(i, now)
+		c.answered(i, now, event)
 	}
 	c.flows.settle(i)
 }
@@ -72,8 +73,11 @@ func (c *core) entry(e *Entry, now int64) {
 		if i = c.flows.add(k, now, c.epoch); i == 0 {
 			return
 		}
+		c.seen(i, e, now, false)
+		c.flows.at(i).turned = math.MinInt64 // it may have been answered long ago
+		return
 	}
-	c.seen(i, e, now)
+	c.seen(i, e, now, false)
 	// What was left with proof, and could not be deleted then.
 	fl := c.flows.at(i)
 	if !fl.has(flowLive) || !fl.has(flowLeft) || fl.used() || fl.has(flowBusy|flowForgotten|flowDead) {

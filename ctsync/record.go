@@ -6,6 +6,7 @@ type record struct {
 	gen        uint32    // of the session that lives here, or lived here last; never 0 for one
 	prev, next uint32    // in the shard's list of the answered or the unanswered
 	backend    [2]uint16 // of IPv4 and of IPv6 packets; 0 while unbound
+	bound      uint32    // when it was bound, in wrapping milliseconds, see millis
 	keyLen     uint16
 	flags      recordFlags
 }

@@ -200,7 +200,8 @@ func (c *core) restore(t *Table, h handle, gen uint32, ss *savedSession, now int
 	k := flowKey{ss.client, ss.listener, ss.flowOf, ss.flow&savedZoned != 0}
 	g := c.flows.find(k)
 	if g == 0 {
-		then := now - int64(ss.flowAge)
+		// Old enough for the first dump to bury it.
+		then := now - int64(max(ss.flowAge, 2*infancy))
 		if g = c.flows.add(k, then, c.epoch); g == 0 {
 			return
 		}

@@ -74,12 +74,12 @@ func (c *core) roam(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, o
 		w.reason = reasonUnreplied
 		c.move(t, h, tr, g, w)
 	case to.has(flowReplied) && !joined:
-		w.reason, w.cause = reasonReplied, to.turned // the event was faster than the fact
+		w.reason, w.cause = reasonReplied, max(to.turned, f.At) // the event was faster than the fact
 		gen := tr.gen
 		c.move(t, h, tr, g, w)
 		t.confirm(h, gen)
 	default:
-		c.await(t, h, tr, g, f.At, joined)
+		c.await(t, h, tr, g, f.At, !f.NewFlow)
 	}
 }
 
@@ -137,7 +137,8 @@ func (c *core) move(t *Table, h handle, tr *track, g uint32, w why) {
 }
 
 // await makes g the candidate of a session until its backend answers there, or
-// confirm_timeout is over.
+// confirm_timeout is over. It is weak where g may be older than the session's
+// arrival: only an answer that is seen to come is a proof then.
 func (c *core) await(t *Table, h handle, tr *track, g uint32, at int64, weak bool) {
 	for r := tr.roams; r != 0; {
 		next := c.roams.at(r).next
@@ -169,8 +170,9 @@ func (c *core) supersede(t *Table, h handle, tr *track, r uint32, now int64) {
 }
 
 // answered notes that a flow's backend has answered: its session counts as
-// confirmed, and the sessions that wait for this have roamed.
-func (c *core) answered(g uint32, now int64) {
+// confirmed, and the sessions that wait for this have roamed. The answer was
+// seen to come, or else it may have come long ago.
+func (c *core) answered(g uint32, now int64, seen bool) {
 	fl := c.flows.at(g)
 	fl.flags |= flowReplied
 	fl.turned = now
@@ -180,7 +182,7 @@ func (c *core) answered(g uint32, now int64) {
 	for r := fl.roams; r != 0; {
 		rec := c.roams.at(r)
 		next := rec.nextOnFlow
-		if !rec.has(roamShared) {
+		if !rec.has(roamShared) && (seen || !rec.has(roamWeak)) {
 			c.prove(r, why{reason: reasonReplied, cause: now})
 		}
 		r = next
@@ -198,8 +200,9 @@ func (c *core) prove(r uint32, w why) {
 	t.confirm(h, gen)
 }
 
-// unanswered is the end of a roam that nobody answered in time: the old flow
-// stays, unless it has ended meanwhile.
+// unanswered is the end of a roam that nobody was seen to answer in time: the
+// old flow stays, unless it has ended meanwhile. A weak one counts as answered
+// if its flow is, and if the old flow's client was silent all that time.
 func (c *core) unanswered(r uint32) {
 	rec := c.roams.at(r)
 	t, h, g := rec.table, rec.session, rec.flow

@@ -1,6 +1,8 @@
 package ctsync
 
 import (
+	"time"
+
 	"hash/maphash"
 	"sync/atomic"
 
@@ -83,11 +85,11 @@ func (s *shard) bind(at, i uint32, now int64, v *balancer.View, v6 bool, candida
 	switch {
 	case *here != 0 && v.Serves(*here, v6):
 	case there != 0 && v.Serves(there, v6):
-		*here = there
+		*here, r.bound = there, millis(now)
 	case candidate == 0:
 		return balancer.Binding{}
 	default:
-		*here, created = candidate, true
+		*here, created, r.bound = candidate, true, millis(now)
 	}
 	r.flags &^= recordHidden
 	s.touch(i, now)
@@ -96,8 +98,13 @@ func (s *shard) bind(at, i uint32, now int64, v *balancer.View, v6 bool, candida
 		Backend:   *here,
 		Confirmed: r.confirmed(),
 		Created:   created,
+		Young:     millis(now)-r.bound < millis(int64(balancer.SettleTime)),
 	}
 }
+
+// millis is a time in milliseconds; it wraps after 49 days, which makes a
+// session young again for a moment.
+func millis(ns int64) uint32 { return uint32(ns / int64(time.Millisecond)) }
 
 // Find is of balancer.Bindings. Of a session that is bound to two backends,
 // one a family, it names the one of IPv4.

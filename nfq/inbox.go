@@ -30,8 +30,12 @@ type inbox struct {
 	size    int // of one message's buffer
 }
 
+// validCopyRange is the number of bytes that the kernel can copy that is
+// nearest to n. It would take 0 for all.
+func validCopyRange(n uint32) uint32 { return min(max(n, 1), maxCopyRange) }
+
 // bufferLen is the length of a buffer for messages with n bytes of a packet.
-func bufferLen(n uint32) int { return align(int(min(n, maxCopyRange)) + attributesLen) }
+func bufferLen(n uint32) int { return align(int(n) + attributesLen) }
 
 func newInbox(copyRange uint32) *inbox {
 	size := bufferLen(copyRange)

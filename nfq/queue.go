@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/roamlb/roamlb/balancer"
@@ -84,8 +85,8 @@ const (
 
 // Open binds the queues in the calling thread's network namespace, and serves
 // them from then on, wherever its goroutines run. The caller must then call
-// [Queues.Run], which also closes them. The error is [ErrOwned] where another process serves one of the
-// numbers and does not let go of it within a second.
+// [Queues.Run], which also closes them. The error is [ErrOwned] where another
+// process serves one of the numbers and does not let go of it within a second.
 func Open(opts Options) (*Queues, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -93,6 +94,10 @@ func Open(opts Options) (*Queues, error) {
 	qs := opts.Queues
 	if qs.Count == 0 || qs.Length == 0 || int(qs.First)+int(qs.Count) > 1<<16 {
 		return nil, fmt.Errorf("%d queues of length %d from number %d on", qs.Count, qs.Length, qs.First)
+	}
+	if opts.Keeper && os.Getenv(keeperEnv) != "" {
+		// Else each keeper would be a daemon that starts a keeper.
+		return nil, errors.New("this is a keeper's process: the program must call nfq.KeeperMain first")
 	}
 	mem, err := newShared(qs.First, qs.Count)
 	if err != nil {

@@ -58,7 +58,7 @@ func TestRateOfBurstsAndOfSinglePackets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds and both CPUs")
 	}
-	const count, rounds = 30000, 3
+	const count, rounds = 10000, 3
 	q := queues(1, count)
 	w := newWorld(t, q)
 	measure := func(answered func() uint64) float64 {

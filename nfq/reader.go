@@ -103,7 +103,7 @@ func (r *reader) serve(first *queued) {
 	if r.slot.state.Load() == keeperDone {
 		// The keeper has answered this one already.
 		r.sees(first.id)
-		r.resume()
+		r.resume(1)
 		return
 	}
 	r.run++

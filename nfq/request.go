@@ -21,7 +21,7 @@ var errClosed = errors.New("queue is closed")
 // for.
 func (r *reader) attend() {
 	if r.slot.state.Load() == keeperDone {
-		r.resume()
+		r.resume(0)
 	}
 	for !r.stopped {
 		select {
@@ -64,7 +64,7 @@ func (r *reader) wake() error { return r.sock.SetReadDeadline(time.Unix(1, 0)) }
 // setCopyRange sets how much of a packet is copied. The buffers grow before
 // the kernel copies more.
 func (r *reader) setCopyRange(n uint32) error {
-	n = min(n, maxCopyRange)
+	n = validCopyRange(n)
 	if n == r.copyRange {
 		return nil
 	}
@@ -95,9 +95,10 @@ func (r *reader) finish() error {
 }
 
 // resume takes the queue back from the keeper, which has answered everything
-// while this process hung. What the socket still holds is stale.
-func (r *reader) resume() {
-	stale := uint64(len(r.sock.aside))
+// while this process hung. What the socket still holds is stale, and so are the
+// given number of packets that were read and not decided.
+func (r *reader) resume(stale int) {
+	stale += len(r.sock.aside)
 	r.sock.aside = nil
 	for n := r.sock.receive(r.inbox); n > 0; n = r.sock.receive(r.inbox) {
 		for i := range n {
@@ -118,11 +119,14 @@ func (r *reader) resume() {
 		r.log.Error("take the queue back from the keeper", "error", err)
 	}
 	r.run = 0
-	r.judge.count.Missed += stale
+	r.judge.count.Missed += uint64(stale)
 	r.judge.count.KeeperAnswers++
 	r.flush()
 	r.slot.last.Store(r.last)
 	r.slot.state.Store(daemonServes)
 	r.log.Warn("keeper answered for us while we hung", "unseen", stale)
-	r.opts.emit(event.Event{Kind: event.Keeper, Count: int(stale), Detail: fmt.Sprintf("queue %d: the daemon hung, the keeper let pass what waited", r.number)})
+	r.opts.emit(event.Event{
+		Kind: event.Keeper, Count: stale,
+		Detail: fmt.Sprintf("queue %d: the daemon hung, the keeper let pass what waited", r.number),
+	})
 }

@@ -21,7 +21,7 @@ func (q *Queues) explain(r *reader, err error) error {
 
 // newReader opens the socket of a queue and makes it ready to bind.
 func newReader(opts *Options, number uint16, slot *slot, copyRange uint32) (*reader, error) {
-	copyRange = min(copyRange, maxCopyRange)
+	copyRange = validCopyRange(copyRange)
 	lib, err := nfqueue.Open(&nfqueue.Config{
 		NfQueue:      number,
 		MaxQueueLen:  opts.Queues.Length,

@@ -90,6 +90,9 @@ func (j *judge) steer(v *balancer.View, d *datagram, mark uint32) verdict {
 	if decision.Confirmed {
 		bits |= m.Long()
 	}
+	if decision.Young {
+		bits = bits&^m.Long() | m.Hold()
+	}
 	return j.withBits(mark, bits)
 }
 

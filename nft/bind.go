@@ -11,8 +11,7 @@ const boundChain = "bound"
 
 // bindChains: what a packet of an unknown session meets behind the queue. Go's
 // decision stands in its mark; without one the kernel decides by the same
-// hash. Either way the packet's zone is set and the session recorded, by the
-// same rule: a zone cannot be read back before conntrack has seen the packet.
+// hash. Either way the packet's zone is set.
 func (c *compiler) bindChains(s *service) {
 	svc := s.Service.Name
 	fallback := "fallback" + s.name
@@ -20,24 +19,20 @@ func (c *compiler) bindChains(s *service) {
 	nobody := c.nobody(s)
 	zoneIsSet := Rule{Comment: svc + ": the zone is set", Exprs: join(ctStateNew(), jumpTo(boundChain))}
 
-	// meta mark & (fresh | id) == fresh reject
-	rules := []Rule{{Comment: svc + ": Go knows nobody who could serve it", Exprs: join(markIs(m.Fresh()|m.Mask, m.Fresh()), nobody)}}
+	rules := []Rule{
+		// meta mark & fresh != 0 ct original zone set meta mark & id map @zones
+		{Comment: svc + ": Go has decided", Exprs: join(markHas(m.Fresh()), markMasked(0, m.Mask), lookup(0, 0, c.zones.Name), zoneSet(0))},
+		zoneIsSet,
+		// meta mark & (fresh | id) == fresh reject
+		{Comment: svc + ": Go knows nobody who could serve it", Exprs: join(markIs(m.Fresh()|m.Mask, m.Fresh()), nobody)},
+	}
 	for i := range s.layouts {
 		p := &s.layouts[i]
-		zone := p.end()
-		learn := func(timeout time.Duration) [][]byte {
-			return join(zoneSet(zone), update(s.sessions[p.n].Name, 0, zone, timeout.Milliseconds()))
-		}
-		decided := join(markMasked(zone, m.Mask), lookup(zone, zone, c.zones.Name))
 		rules = append(
 			rules,
-			// meta mark & (fresh | long) == fresh | long: meta mark & id map @zones -> zone; KEY -> zone
-			Rule{Comment: svc + ": Go has decided, and a backend has answered", Exprs: join(p.match, markIs(m.Fresh()|m.Long(), m.Fresh()|m.Long()), p.key, decided, learn(ConfirmedTimeout))},
-			Rule{Comment: svc + ": Go has decided", Exprs: join(p.match, markIs(m.Fresh()|m.Long(), m.Fresh()), p.key, decided, learn(UnconfirmedTimeout))},
-			zoneIsSet,
-			// jhash KEY mod slots seed s map @slots -> zone; KEY -> zone
+			// ct original zone set jhash KEY mod slots seed s map @slots
 			Rule{Comment: svc + ": the kernel decides", Exprs: join(p.match, p.key,
-				jhash(0, zone, p.n, s.Service.Slots, s.Service.Seed), lookup(zone, zone, s.slots), learn(UnconfirmedTimeout))},
+				jhash(0, p.end(), p.n, s.Service.Slots, s.Service.Seed), lookup(p.end(), 0, s.slots), zoneSet(0))},
 			zoneIsSet,
 			Rule{Comment: svc + ": it has a key, and nobody could serve it", Exprs: join(p.match, p.key, nobody)},
 		)
@@ -49,12 +44,13 @@ func (c *compiler) bindChains(s *service) {
 	c.addChain("bind"+s.name, rules...)
 	c.dispatch(c.bind, s, "bind"+s.name)
 	c.addChain(fallback, c.fallback(s)...)
+	c.addChain("record"+s.name, c.record(s)...)
+	c.dispatch(c.records, s, "record"+s.name)
 }
 
-// bound adds the chain that ends bind: the fresh and long bits stay until
-// track.
+// bound adds the chain that ends bind: the helper bits stay until track.
 func (c *compiler) bound() {
-	c.addChain(boundChain, Rule{Comment: "our bits have done their work", Exprs: markSet(0, c.marks.Mask|c.marks.Miss(), 0)})
+	c.addChain(boundChain, Rule{Comment: "the id has done its work", Exprs: markSet(0, c.marks.Mask, 0)})
 }
 
 // nobody is the end of a packet that no backend can serve.
@@ -88,4 +84,41 @@ func (c *compiler) sourceKey(s *service) ([][]byte, int) {
 		return source(s.v6), addrLen(s.v6) + regBytes
 	}
 	return encode(loadSource(0, s.v6)), addrLen(s.v6)
+}
+
+// record: behind conntrack, where a packet's zone can be read, the kernel
+// learns key -> zone, for long where a backend has answered the session. What
+// Go has not seen yet goes to it.
+func (c *compiler) record(s *service) []Rule {
+	svc := s.Service.Name
+	m := c.marks
+	var rules []Rule
+	for i := range s.layouts {
+		p := &s.layouts[i]
+		learn := func(comment string, when [][]byte, timeout time.Duration) Rule {
+			return Rule{Comment: svc + ": " + comment, Exprs: join(p.match, when, p.key, loadZone(p.end()), update(s.sessions[p.n].Name, 0, p.end(), timeout.Milliseconds()))}
+		}
+		rules = append(
+			rules,
+			learn("a session that a backend has answered", markHas(m.Long()), ConfirmedTimeout),
+			learn("a new session", markIs(m.Long()|m.Hold(), 0), UnconfirmedTimeout),
+		)
+		if !p.last {
+			rules = append(rules, Rule{Comment: svc + ": recorded", Exprs: join(p.match, jumpTo(recordedChain))})
+		}
+	}
+	return append(rules, Rule{Comment: svc + ": recorded", Exprs: jumpTo(recordedChain)})
+}
+
+// recordedChain sends on what record has dealt with.
+const recordedChain = "recorded"
+
+func (c *compiler) recorded() {
+	m := c.marks
+	helpers := m.Miss() | m.Fresh() | m.Long() | m.Hold()
+	c.addChain(recordedChain,
+		Rule{Comment: "Go has just seen it", Exprs: join(markHas(m.Fresh()), markSet(0, helpers, 0), accept())},
+		Rule{Comment: "a flow that is known", Exprs: join(ctMarkHas(m.Ours()), markSet(0, helpers, 0), accept())},
+		Rule{Comment: "Go has not seen it", Exprs: join(markSet(0, helpers, 0), queue(c.features.NativeQueue, c.queues.First, c.queues.Count))},
+	)
 }

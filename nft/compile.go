@@ -34,6 +34,7 @@ func Compile(s *balancer.Snapshot, q balancer.Queues, f Features) *Table {
 	c := &compiler{snapshot: s, marks: s.Marks, queues: q, features: f, table: &Table{Name: TableName}}
 	c.shared()
 	c.bound()
+	c.recorded()
 	for _, v := range s.Views {
 		for _, v6 := range families(v) {
 			c.service(v, v6)
@@ -53,7 +54,8 @@ type compiler struct {
 	table    *Table
 
 	// One of each a family, IPv4 first.
-	steer, bind, translate  [2]*Map // daddr . dport -> verdict
+	steer, bind, records    [2]*Map // daddr . dport -> verdict
+	translate               [2]*Map // the same
 	listeners, quoted       [2]*Map // sets of daddr . dport; quoted: of session pinning only
 	targets, flowTargets    [2]*Map // zone, or mark -> address . port
 	answersFrom, sharedFrom [2]*Map // a backend's address . port
@@ -106,6 +108,7 @@ func (c *compiler) shared() {
 		c.quoted[i] = c.addMap(&Map{Name: "quoted" + n, Key: dst})
 		c.steer[i] = c.addMap(&Map{Name: "steer" + n, Key: dst, Data: typeGoto})
 		c.bind[i] = c.addMap(&Map{Name: "bind" + n, Key: dst, Data: typeGoto})
+		c.records[i] = c.addMap(&Map{Name: "record" + n, Key: dst, Data: typeGoto})
 		c.translate[i] = c.addMap(&Map{Name: "translate" + n, Key: dst, Data: typeGoto})
 		c.targets[i] = c.addMap(&Map{Name: "targets" + n, Key: typeZone, Data: dst, Counter: true})
 		c.flowTargets[i] = c.addMap(&Map{Name: "flowtargets" + n, Key: typeMarkValue, Data: dst, Counter: true})

@@ -123,10 +123,12 @@ func (c *compiler) bindRules() []Rule {
 
 func (c *compiler) trackRules() []Rule {
 	m := c.marks
-	rules := []Rule{
-		{Comment: "an established flow", Exprs: join(ctMarkHas(m.Ours()), markIs(m.Fresh(), 0), accept())},
-		{Comment: "Go has just seen it", Exprs: join(markHas(m.Fresh()), markSet(0, m.Fresh()|m.Long(), 0), accept())},
-	}
+	seen := m.Miss() | m.Fresh()
+	rules := []Rule{{Comment: "an established flow", Exprs: join(ctMarkHas(m.Ours()), markIs(seen, 0), accept())}}
+	rules = append(rules, both(func(v6 bool) Rule {
+		// meta mark & (miss | fresh) != 0 ip daddr . udp dport vmap @record
+		return Rule{Comment: "of a session that was unknown", Exprs: join(markHas(seen), udp(v6), dest(v6), vmap(c.records[fam(v6)].Name))}
+	})...)
 	rules = append(rules, both(func(v6 bool) Rule {
 		// ct direction original ip daddr . udp dport @listeners queue
 		return Rule{Comment: "a new flow", Exprs: join(ctOriginal(), udp(v6), dest(v6), in(c.listeners[fam(v6)].Name),

@@ -210,7 +210,13 @@ func datagram(src netip.AddrPort, session, seq int) lab.Datagram {
 // the address it was sent to.
 func (b *bed) exchange(rate int, list ...lab.Datagram) []lab.Reply {
 	b.t.Helper()
-	replies, err := b.clients.ExchangeAll(b.t.Context(), list, rate, 5*time.Second)
+	return b.exchangeFrom(b.clients, rate, list...)
+}
+
+// exchangeFrom is exchange for clients that are elsewhere.
+func (b *bed) exchangeFrom(clients *lab.Clients, rate int, list ...lab.Datagram) []lab.Reply {
+	b.t.Helper()
+	replies, err := clients.ExchangeAll(b.t.Context(), list, rate, 5*time.Second)
 	if err != nil {
 		b.t.Fatal(err)
 	}

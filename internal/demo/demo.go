@@ -93,6 +93,24 @@ func Run(ctx context.Context, opts Options) (err error) {
 	if err := s.open(ctx, cancel); err != nil {
 		return err
 	}
+	if err := s.play(ctx); err != nil {
+		return err
+	}
+	if opts.Keep {
+		if err := s.keep(ctx); caller.Err() == nil {
+			return err
+		}
+	} else {
+		s.text("\"roamlb demo --keep\" leaves the network running, for you to look around.")
+	}
+	if broken := s.broken(); len(broken) > 0 {
+		return &BrokenError{Broken: broken, Claims: len(s.claims)}
+	}
+	return nil
+}
+
+// play shows all scenes.
+func (s *show) play(ctx context.Context) error {
 	for i, scene := range []struct {
 		title string
 		play  func(context.Context) error
@@ -100,7 +118,7 @@ func Run(ctx context.Context, opts Options) (err error) {
 		{"Sessions spread over the backends by weight", s.spread},
 		{"A client roams again and again, and keeps its backend", s.roam},
 		{"What it leaves behind in conntrack is deleted at once", s.stale},
-		{"Somebody else gets the old address, and not the wrong backend", s.takeover},
+		{"Somebody else gets the old address and port: roamlb and plain DNAT", s.takeover},
 		{"Two sessions in one socket have two backends", s.oneSocket},
 		{"The daemon is killed under traffic, and started again", s.kill},
 	} {
@@ -111,14 +129,6 @@ func Run(ctx context.Context, opts Options) (err error) {
 		s.pause(ctx, time.Second)
 	}
 	s.summary(time.Since(s.begun))
-	if opts.Keep {
-		if err := s.keep(ctx); caller.Err() == nil {
-			return err
-		}
-	}
-	if broken := s.broken(); len(broken) > 0 {
-		return &BrokenError{Broken: broken, Claims: len(s.claims)}
-	}
 	return nil
 }
 

@@ -107,6 +107,7 @@ func expectEmpty(t *testing.T, dir string) {
 
 // The demo is the first thing people run: it must hold what it says.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	cmd, out, dir := demoProcess(t, "")
 	err := cmd.Run()
 	t.Logf("%s", out)
@@ -118,6 +119,7 @@ func TestDemo(t *testing.T) {
 
 // A demo that succeeds whatever happens shows nothing.
 func TestBrokenClaimFails(t *testing.T) {
+	t.Parallel()
 	cmd, out, dir := demoProcess(t, "\n    stale: never")
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -137,6 +139,7 @@ func TestBrokenClaimFails(t *testing.T) {
 
 // What cannot go on says why in one line.
 func TestDaemonThatDoesNotStart(t *testing.T) {
+	t.Parallel()
 	cmd, out, dir := demoProcess(t, "\n    stale: sometimes")
 	if err := cmd.Run(); err == nil {
 		t.Error("the demo succeeded")
@@ -150,6 +153,7 @@ func TestDaemonThatDoesNotStart(t *testing.T) {
 
 // Ctrl-C in the middle must leave nothing on the host.
 func TestInterrupt(t *testing.T) {
+	t.Parallel()
 	cmd, out, dir := demoProcess(t, "")
 	seen := make(chan struct{})
 	cmd.Stdout = &trigger{text: []byte("\n2  "), seen: seen, buf: out}

@@ -56,18 +56,18 @@ var killTable = table{{"second", 6, true}, {"sent", 6, true}, {"answered", 8, tr
 // kill shows what traffic loses when the daemon crashes: nothing.
 func (s *show) kill(ctx context.Context) error {
 	seconds := int(s.opts.Size.Traffic / time.Second)
-	s.progress("preparing the traffic")
-	t, err := newTraffic(ctx, s.bed, &s.crowd, s.settings.home, s.opts.Size.Rate)
-	if err != nil {
-		return err
-	}
+	t := newTraffic(s.bed, &s.crowd, s.settings.home, s.opts.Size.Rate)
 	s.text("%s datagrams a second: half on established flows of %s sessions, a quarter from new sessions, "+
 		"a quarter from sessions that have just roamed. Misplaced is what another backend answers than the session's own.",
 		count(t.rate), count(poolSize))
 	s.blank()
 	s.head(killTable)
+	sum := t.begin(ctx)
+	if sum.err != nil {
+		return sum.err
+	}
+	s.showTally("before", sum, fmt.Sprintf("the %s sessions begin", count(poolSize)))
 	f := &fate{begun: time.Now()}
-	var sum tally
 	g, both := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.crash(both, f, time.Duration(seconds)*time.Second) })
 	g.Go(func() error {
@@ -134,7 +134,7 @@ func (s *screen) showKill(sum *tally, f *fate) {
 	}
 	s.claim(sum.lost() == 0, "lost: %s of %s datagrams", count(sum.lost()), count(sum.sent))
 	s.claim(sum.misplaced == 0 && sum.answered > 0, "misplaced: %s of %s answers", count(sum.misplaced), count(sum.answered))
-	s.claim(alone[beginning] > 0 && alone[roaming] > 0, "%s answers meanwhile, %s of them to new sessions, %s to roamed ones",
+	s.claim(alone[beginning] > 0 && alone[roaming] > 0, "%s answers meanwhile, %s to new sessions and %s to roamed ones",
 		count(total), count(alone[beginning]), count(alone[roaming]))
 }
 
@@ -152,6 +152,6 @@ func (s *show) deletesAgain(ctx context.Context) error {
 		s.claim(false, "the second daemon does not delete a stale entry within %s", span(staleLimit))
 		return nil
 	}
-	s.claim(true, "the second daemon deletes stale entries too: one was gone %s after the answer", span(delay))
+	s.claim(true, "the second daemon deletes stale entries too: %s after the answer", span(delay))
 	return nil
 }

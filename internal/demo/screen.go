@@ -44,6 +44,8 @@ func isUTF8(env func(string) string) bool {
 const (
 	width  = 80 // of the show, in characters
 	indent = "   "
+	// noBreak is written as a blank where no line may break.
+	noBreak = "\u00a0"
 )
 
 // ink is a colour or weight: the parameters of an SGR sequence (ECMA-48).
@@ -115,7 +117,8 @@ func (s *screen) write(cells ...cell) {
 	for _, c := range cells {
 		b.WriteString(s.paint(c))
 	}
-	_, _ = io.WriteString(s.out, strings.TrimRight(b.String(), " ")+"\n")
+	line := strings.ReplaceAll(b.String(), noBreak, " ")
+	_, _ = io.WriteString(s.out, strings.TrimRight(line, " ")+"\n")
 }
 
 func (s *screen) paint(c cell) string {
@@ -220,12 +223,12 @@ func (s *screen) bar(part, most float64, size int) string {
 	return text
 }
 
-// wrap breaks a text between words into lines of at most limit characters; a
+// wrap breaks a text at single blanks into lines of at most limit characters; a
 // longer word has a line of its own.
 func wrap(text string, limit int) []string {
 	var lines []string
 	line := ""
-	for word := range strings.FieldsSeq(text) {
+	for word := range strings.SplitSeq(text, " ") {
 		switch {
 		case line == "":
 			line = word

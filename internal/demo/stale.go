@@ -12,7 +12,7 @@ import (
 )
 
 // staleLimit is how long a stale entry may stay after the proof that it is one.
-const staleLimit = 3 * time.Second
+const staleLimit = 2 * time.Second
 
 // stale shows the entry that a roamed session leaves, and how long it stays.
 func (s *show) stale(ctx context.Context) error {
@@ -200,7 +200,6 @@ func (s *show) timeOne(ctx context.Context, i int, zones []uint16) (delay time.D
 	old := entry{client: at[0], listener: listener(vpnPort, v6[0]), backend: backend, zone: zones[home.Number-1]}
 	gone, err := s.entries.awaitEnd(ctx, old, staleLimit)
 	if err != nil || gone.IsZero() {
-		println("DEBUG", fmt.Sprintf("%x", of[:]), old.client.String(), at[1].String(), old.zone, i, time.Now().String(), reply.Time.String())
 		return 0, false, err
 	}
 	return gone.Sub(reply.Time), true, nil

@@ -55,7 +55,8 @@ func count(n int) string {
 	return text
 }
 
-// span writes a duration with three digits: 0.42 ms, 12.3 ms, 1.24 s.
+// span writes a duration with three digits: 0.42 ms, 12.3 ms, 1.24 s. No line
+// breaks before the unit.
 func span(d time.Duration) string {
 	v, unit := float64(d)/1e6, "ms"
 	if v >= 999.5 {
@@ -63,10 +64,10 @@ func span(d time.Duration) string {
 	}
 	switch {
 	case v < 9.995:
-		return fmt.Sprintf("%.2f %s", v, unit)
+		return fmt.Sprintf("%.2f"+noBreak+"%s", v, unit)
 	case v < 99.95:
-		return fmt.Sprintf("%.1f %s", v, unit)
+		return fmt.Sprintf("%.1f"+noBreak+"%s", v, unit)
 	default:
-		return fmt.Sprintf("%.0f %s", v, unit)
+		return fmt.Sprintf("%.0f"+noBreak+"%s", v, unit)
 	}
 }

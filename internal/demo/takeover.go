@@ -46,8 +46,8 @@ func (s *show) newTakeover() *takeover {
 func (s *show) takeover(ctx context.Context) error {
 	n := s.opts.Size.Takeovers
 	s.text("Here the stale entry stays on purpose (stale: never), and somebody else gets the address and port meanwhile. " +
-		"Beside roamlb the same packets meet plain nftables in a network of their own: jhash of the key, " +
-		"the same seed and ring, dnat at prerouting.")
+		"roamlb tracks each backend's flows in a conntrack zone of their own, where a newcomer never meets it. " +
+		"The same packets go to plain nftables in the second network: jhash of the key, the same seed and ring, dnat at prerouting.")
 	var list []*takeover
 	for range n {
 		list = append(list, s.newTakeover())

@@ -34,18 +34,22 @@ type traffic struct {
 // so before its last answer is there.
 const poolSize = 1000
 
-// newTraffic makes the pool and lets each of its sessions begin.
-func newTraffic(ctx context.Context, b *bed, clients *places, home func(session) int, rate int) (*traffic, error) {
+func newTraffic(b *bed, clients *places, home func(session) int, rate int) *traffic {
 	t := &traffic{bed: b, clients: clients, home: home, rate: rate / 4 * 4}
 	t.next[roaming] = poolSize / 2 // far from those that speak meanwhile
-	var list []lab.Datagram
 	for i := range poolSize {
-		of, from := newSession(), clients.fresh(i%2 == 1)
-		t.pool, t.at = append(t.pool, of), append(t.at, from)
-		list = append(list, lab.Datagram{Src: from, Dst: listener(vpnPort, i%2 == 1), Payload: of.payload()})
+		t.pool, t.at = append(t.pool, newSession()), append(t.at, clients.fresh(i%2 == 1))
 	}
-	_, err := b.exchangeAll(ctx, list)
-	return t, err
+	return t
+}
+
+// begin lets each session of the pool begin.
+func (t *traffic) begin(ctx context.Context) tally {
+	s := &second{}
+	for i, of := range t.pool {
+		s.add(beginning, of, t.at[i], t.home(of))
+	}
+	return t.send(ctx, s)
 }
 
 // second is the datagrams of a second.
@@ -53,6 +57,12 @@ type second struct {
 	list  []lab.Datagram
 	kinds []kind
 	homes []int
+}
+
+func (s *second) add(k kind, of session, from netip.AddrPort, home int) {
+	s.list = append(s.list, lab.Datagram{Src: from, Dst: listener(vpnPort, from.Addr().Is6()), Payload: of.payload()})
+	s.kinds = append(s.kinds, k)
+	s.homes = append(s.homes, home)
 }
 
 // prepare makes the next second's datagrams.
@@ -74,9 +84,7 @@ func (t *traffic) prepare() *second {
 			}
 			of, from = t.pool[j], t.at[j]
 		}
-		s.list = append(s.list, lab.Datagram{Src: from, Dst: listener(vpnPort, from.Addr().Is6()), Payload: of.payload()})
-		s.kinds = append(s.kinds, k)
-		s.homes = append(s.homes, t.home(of))
+		s.add(k, of, from, t.home(of))
 	}
 	return s
 }

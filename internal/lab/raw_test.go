@@ -121,9 +121,9 @@ func TestFlood(t *testing.T) {
 	raw := newRaw(t, n, n.Clients)
 	eachFamily(t, func(t *testing.T, a addresses) {
 		echo.Reset()
-		const count = 20_000
+		const count = 10_000
 		sent, err := raw.Flood(t.Context(), lab.FloodOptions{
-			To: at(a.backend(1)), Count: count, Rate: 20_000, Length: 20,
+			To: at(a.backend(1)), Count: count, Rate: 10_000, Length: 20,
 			Fill: func(i int, payload []byte) { binary.BigEndian.PutUint64(payload, uint64(i)) },
 		})
 		if err != nil || sent != count {

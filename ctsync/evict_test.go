@@ -1,0 +1,208 @@
+package ctsync
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/roamlb/roamlb/balancer"
+)
+
+func client(n int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(n >> 8), byte(n)}), 4000)
+}
+
+// netipClient is one of very many clients.
+func netipClient(i int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18 + byte(i>>16&1), byte(i >> 8), byte(i)}), uint16(4000+i>>17))
+}
+
+// crowd is sessions that are answered, each on an address of its own, and have
+// elements.
+func crowd(w *world, n int) {
+	for i := range n {
+		b := w.first(key(i), client(i))
+		w.reply(client(i), b)
+		w.elements.Put(w.view(), zoneBase, []balancer.Element{{Key: key(i), Backend: b, Timeout: 10 * time.Minute}})
+	}
+}
+
+func TestEvictedBackendLosesAllAndItsSessionsGoOn(t *testing.T) {
+	for _, pinning := range []balancer.Pinning{balancer.PinSession, balancer.PinFlow} {
+		t.Run(string(pinning), func(t *testing.T) {
+			const n = 300
+			w := newWorld(t, func(s *balancer.Service) { s.Pinning = pinning })
+			crowd(w, n)
+			// The kernel knows one that Go does not.
+			w.elements.Put(w.view(), zoneBase, []balancer.Element{{Key: key(n), Backend: 2}})
+			w.pass(5 * time.Second)
+			before := w.view()
+			w.states = map[uint16]balancer.State{2: balancer.Down}
+			w.publish()
+			if err := w.s.EvictBackend(context.Background(), before, 2, "backend-removed"); err != nil {
+				t.Fatal(err)
+			}
+			w.settle()
+			for tuple, e := range w.ct.entries {
+				if e.Backend.Addr() == before.Backend(2).Addresses[0] {
+					t.Fatalf("entry %+v of the backend is left", tuple)
+				}
+			}
+			if pinning == balancer.PinSession {
+				for _, e := range w.elements.maps {
+					if e.Backend == 2 {
+						t.Fatalf("element %x of the backend is left", e.Key)
+					}
+				}
+			}
+			for i := range n {
+				b := w.decide(key(i), client(i)).Backend
+				if b == 2 || b == 0 {
+					t.Fatalf("session %d is on backend %d", i, b)
+				}
+			}
+			told := w.tells("stale-deleted")
+			if len(told) != len(w.ct.deleted) || len(told) == 0 || told[0].Reason != "backend-removed" || told[0].Backend != "b" || len(told[0].Session) != 8 {
+				t.Errorf("told of %d deletions of %d: %+v", len(told), len(w.ct.deleted), told[0])
+			}
+			if len(w.clients())+len(told) != n {
+				t.Errorf("%d entries left, %d deleted of %d", len(w.clients()), len(told), n)
+			}
+			w.check()
+		})
+	}
+}
+
+func TestSessionGoesOnWhenItsBackendIsGone(t *testing.T) {
+	// Nobody called EvictBackend yet: the session's next packet goes elsewhere,
+	// the old entry needs no proof.
+	w := newWorld(t, nil)
+	b := w.first(key(1), clientA)
+	w.reply(clientA, b)
+	w.pass(time.Second)
+	w.states = map[uint16]balancer.State{b: balancer.Down}
+	w.publish()
+	if next := w.first(key(1), clientA); next == b {
+		t.Fatal("the session stays with a backend that is down")
+	}
+	w.wantDeletions("backend-removed")
+	if len(w.ct.entries) != 1 {
+		t.Errorf("%d entries, want one", len(w.ct.entries))
+	}
+}
+
+func TestEvictionGoesOnWhenSomethingFails(t *testing.T) {
+	w := newWorld(t, nil)
+	crowd(w, 20)
+	before := w.view()
+	w.states = map[uint16]balancer.State{2: balancer.Down}
+	w.publish()
+	w.elements.fail = errors.New("no memory")
+	if err := w.s.EvictBackend(context.Background(), before, 2, "x"); !errors.Is(err, w.elements.fail) {
+		t.Errorf("error %v, want that of the elements", err)
+	}
+	if len(w.ct.deleted) == 0 {
+		t.Error("the entries stay for an error about elements")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := w.s.EvictBackend(ctx, before, 1, "x"); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want canceled", err)
+	}
+}
+
+func TestPlaceAndDelete(t *testing.T) {
+	ctx := context.Background()
+	for _, pinning := range []balancer.Pinning{balancer.PinSession, balancer.PinFlow} {
+		t.Run(string(pinning), func(t *testing.T) {
+			w := newWorld(t, func(s *balancer.Service) { s.Pinning = pinning })
+			b := w.announce(key(1), clientA)
+			w.reply(clientA, b)
+			other := b%3 + 1
+			if err := w.table().Place(ctx, w.view(), w.clock, key(1), other); err != nil {
+				t.Fatal(err)
+			}
+			w.settle()
+			w.wantClients("placed elsewhere")
+			w.wantDeletions("placed")
+			e, ok := w.elements.get(w.view(), key(1), false)
+			if want := pinning == balancer.PinSession; ok != want || ok && (e.Backend != other || e.Timeout != w.service.SessionTTL) {
+				t.Errorf("element %+v, %v", e, ok)
+			}
+			if got := w.announce(key(1), clientA); got != other {
+				t.Errorf("the session is on backend %d, was placed on %d", got, other)
+			}
+			off := w.s.OffRing(w.view())
+			if i := slices.IndexFunc(off, func(e balancer.Element) bool { return slices.Equal(e.Key, key(1)) && !e.V6 }); i < 0 || off[i].Backend != other {
+				t.Errorf("off the ring: %+v, want the placed session", off)
+			}
+
+			ok, err := w.table().Delete(ctx, w.view(), key(1))
+			if !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			w.settle()
+			w.wantClients("deleted")
+			w.wantDeletions("removed")
+			if _, ok := w.elements.get(w.view(), key(1), false); ok {
+				t.Error("the deleted session's element is left")
+			}
+			if ok, err := w.table().Delete(ctx, w.view(), key(1)); ok || err != nil {
+				t.Error(ok, err)
+			}
+			if got := w.announce(key(1), clientA); got != b {
+				t.Errorf("after Delete the session is on backend %d, the ring says %d", got, b)
+			}
+
+			// A session that does not live yet.
+			if err := w.table().Place(ctx, w.view(), w.clock, key(2), 3); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.announce(key(2), clientB); got != 3 {
+				t.Errorf("placed on 3, it is on backend %d", got)
+			}
+			if err := w.table().Place(ctx, w.view(), w.clock, key(2), 9); !errors.Is(err, ErrNotServed) {
+				t.Errorf("placing on an unknown backend: %v", err)
+			}
+			if err := w.table().Place(ctx, w.view(), w.clock, make([]byte, 9), 3); err == nil {
+				t.Error("a key that is too long is placed")
+			}
+			w.check()
+		})
+	}
+}
+
+func TestOffRingSessionsAreRenewed(t *testing.T) {
+	w := newWorld(t, nil)
+	crowd(w, 100)
+	onTwo := 0
+	for i := range 100 {
+		if b, _ := w.table().Find(key(i)); b.Backend == 2 {
+			onTwo++
+		}
+	}
+	w.states = map[uint16]balancer.State{2: balancer.Draining}
+	w.publish()
+	off := w.s.OffRing(w.view())
+	if len(off) < onTwo || onTwo == 0 {
+		t.Errorf("%d elements for the ring's change, want at least the %d of the draining backend", len(off), onTwo)
+	}
+	for _, e := range off {
+		if e.Timeout != w.service.SessionTTL || len(e.Key) != 8 {
+			t.Fatalf("element %+v", e)
+		}
+		b, _ := w.table().Find(e.Key)
+		if b.Backend != e.Backend {
+			t.Fatalf("element of session %x says backend %d, it is on %d", e.Key, e.Backend, b.Backend)
+		}
+	}
+	for i := range 100 { // draining keeps its sessions
+		was, _ := w.table().Find(key(i))
+		if got := w.decide(key(i), client(i)).Backend; got != was.Backend {
+			t.Fatalf("session %d moved from %d to %d for a change of the ring", i, was.Backend, got)
+		}
+	}
+}
