@@ -2,6 +2,7 @@ package ctsync
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -116,7 +117,7 @@ func (c *core) judge(j *job, e *Entry, err error, now int64) bool {
 	case errors.Is(err, ErrNotFound):
 		c.ended(j.flow, now)
 		if j.kind == jobWatch {
-			c.fellSilent(j.roam, j.flow, now)
+			c.heard(j, math.MaxInt64, now)
 		}
 		c.release(j)
 		return false
@@ -138,9 +139,7 @@ func (c *core) judge(j *job, e *Entry, err error, now int64) bool {
 			return true
 		}
 	case jobWatch:
-		if c.silence(e, now) >= j.table.confirmTimeout() {
-			c.fellSilent(j.roam, j.flow, now)
-		}
+		c.heard(j, c.silence(e), now)
 	case jobMeasure:
 		if rec := c.roams.at(j.roam); e.Counted {
 			rec.packets = e.Packets
@@ -202,7 +201,7 @@ func (c *core) spokenSince(j *job, e *Entry, now int64) bool {
 }
 
 // silence is for how long no packet can have passed on an entry, at least.
-func (c *core) silence(e *Entry, now int64) time.Duration {
+func (c *core) silence(e *Entry) time.Duration {
 	return max(c.lifetime(e)-e.Timeout-time.Second, 0)
 }
 
@@ -291,13 +290,16 @@ func (c *core) deleted(j *job, now int64) {
 // again puts off a job that conntrack had an error for; after some tries a
 // dump has to find what is left.
 func (c *core) again(j *job, now int64) {
+	if j.kind == jobWatch || j.kind == jobMeasure {
+		return // it will be looked at again, or does without
+	}
 	const tries, pause = 5, 100 * time.Millisecond
 	if j.tries++; j.tries < tries {
 		j.notYet = now + int64(pause)<<j.tries
 		c.later = append(c.later, *j)
 		return
 	}
-	if j.kind == jobDelete {
+	if j.kind == jobDelete && j.reason != reasonUnreplied { // which has not been proven
 		c.flows.at(j.flow).flags |= flowLeft
 	}
 	c.release(j)

@@ -84,7 +84,7 @@ func (c *core) entry(e *Entry, now int64) {
 		return
 	}
 	v := c.snap.Lookup(e.Listener)
-	if v == nil || c.silence(e, now) < v.Service.ConfirmTimeout {
+	if v == nil || c.silence(e) < v.Service.ConfirmTimeout {
 		return
 	}
 	if t, ok := v.Bindings.(*Table); ok && t.id != 0 {

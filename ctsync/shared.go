@@ -1,6 +1,10 @@
 package ctsync
 
-import "github.com/roamlb/roamlb/event"
+import (
+	"time"
+
+	"github.com/roamlb/roamlb/event"
+)
 
 // share lets a session keep two flows: its base, and g, which another client
 // speaks on by turns. Of a third flow nothing more is promised than that its
@@ -31,10 +35,33 @@ func (c *core) watch(r uint32, now int64) {
 	rec := c.roams.at(r)
 	tr := rec.table.known(rec.session)
 	c.timer(r, now+int64(rec.table.confirmTimeout()))
+	rec.quiet = unknownQuiet
 	for _, f := range [...]uint32{tr.base, rec.flow} {
-		if f != 0 {
-			c.jobs.push(job{kind: jobWatch, flow: f, roam: r, roamGen: rec.gen, table: rec.table, session: rec.session, gen: tr.gen})
-		}
+		c.jobs.push(job{kind: jobWatch, flow: f, roam: r, roamGen: rec.gen, table: rec.table, session: rec.session, gen: tr.gen})
+	}
+}
+
+// unknownQuiet is the quiet of a shared session's base while it is not known.
+const unknownQuiet = -1
+
+// heard notes for how long a flow of a shared session has been quiet, first
+// the base, then the other one. Of two that are silent the one goes that has
+// been for longer; if that cannot be told apart, the one that is not the base.
+func (c *core) heard(j *job, quiet time.Duration, now int64) {
+	const resolution = time.Second // of an entry's timeout
+	rec := c.roams.at(j.roam)
+	base := j.table.known(j.session).base
+	if j.flow == base {
+		rec.quiet = quiet
+		return
+	}
+	enough := j.table.confirmTimeout()
+	switch {
+	case rec.quiet == unknownQuiet:
+	case rec.quiet >= enough && rec.quiet-resolution > quiet:
+		c.fellSilent(j.roam, base, now)
+	case quiet >= enough && quiet >= rec.quiet-resolution:
+		c.fellSilent(j.roam, j.flow, now)
 	}
 }
 

@@ -1,6 +1,10 @@
 package ctsync
 
-import "github.com/roamlb/roamlb/balancer"
+import (
+	"time"
+
+	"github.com/roamlb/roamlb/balancer"
+)
 
 // track is one session as the flows see it: where it is and where it may be
 // going. It stands under the session's handle, beside the packet path's record.
@@ -26,9 +30,10 @@ type roam struct {
 	next       uint32 // of the same session
 	prevOnFlow uint32
 	nextOnFlow uint32
-	at         int64 // when the session was seen there
-	deadline   int64 // when its timer runs out; other timers of its are void
-	packets    uint64
+	at         int64         // when the session was seen there
+	deadline   int64         // when its timer runs out; other timers of its are void
+	packets    uint64        // that the base's client had sent when the roam began
+	quiet      time.Duration // for how long the base of a shared session was, as seen last
 	flags      roamFlags
 }
 

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/roamlb/roamlb/balancer"
@@ -30,15 +29,16 @@ var (
 type fakeConntrack struct {
 	now func() int64
 
-	mu      sync.Mutex // guards everything below
-	entries map[Tuple]*fakeEntry
-	nextID  uint32
-	deleted []Entry
-	counted bool
-	fail    error         // of the next calls
-	onEvent func([]Event) // who listens
-	onLost  func()
-	between func() // called once, between a Get and what follows
+	mu       sync.Mutex // guards everything below
+	entries  map[Tuple]*fakeEntry
+	nextID   uint32
+	deleted  []Entry
+	counted  bool
+	fail     error         // of the next calls
+	onEvent  func([]Event) // who listens
+	onLost   func()
+	onDelete func(*fakeEntry) // before an entry is deleted
+	between  func()           // called once, between a Get and what follows
 }
 
 type fakeEntry struct {
@@ -99,6 +99,9 @@ func (f *fakeConntrack) Delete(entries []Entry) []error {
 		case e == nil || e.ID != entries[i].ID:
 			errs[i] = ErrNotFound
 		default:
+			if f.onDelete != nil {
+				f.onDelete(e)
+			}
 			delete(f.entries, e.Tuple)
 			f.deleted = append(f.deleted, e.Entry)
 			events = append(events, Event{Entry: e.Entry, Destroyed: true})
@@ -210,7 +213,7 @@ func (f *fakeElements) get(v *balancer.View, key []byte, v6 bool) (balancer.Elem
 // world is a Sync in the test's hands: its goroutines do not run, the test
 // steps it, and plays the kernel, the clients and the backends.
 type world struct {
-	t        testing.TB
+	t        tester
 	s        *Sync
 	ct       *fakeConntrack
 	elements *fakeElements
@@ -219,6 +222,15 @@ type world struct {
 	states   map[uint16]balancer.State
 	snap     *balancer.Snapshot
 	told     []event.Event
+}
+
+// tester is what *testing.T and *rapid.T have in common.
+type tester interface {
+	Helper()
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
 }
 
 const zoneBase = 100
@@ -250,7 +262,7 @@ func testBackend(id uint16, name string) balancer.Backend {
 }
 
 // newWorld makes a world with one service, which change may alter.
-func newWorld(t testing.TB, change func(*balancer.Service)) *world {
+func newWorld(t tester, change func(*balancer.Service)) *world {
 	t.Helper()
 	w := &world{t: t, clock: int64(time.Hour), service: testService()}
 	if change != nil {

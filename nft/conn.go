@@ -85,8 +85,29 @@ const subsys = unix.NFNL_SUBSYS_NFTABLES
 // commit sends requests as one transaction: all take effect, or none and the
 // error is a *RequestError that names the first refused.
 func (c *conn) commit(reqs []request) error {
+	errnos, err := c.transact(reqs)
+	if err != nil {
+		return err
+	}
+	for i, errno := range errnos {
+		if errno == 0 {
+			continue
+		}
+		what := "commit"
+		if i < len(reqs) {
+			what = reqs[i].what
+		}
+		return &RequestError{What: what, Errno: errno}
+	}
+	return nil
+}
+
+// transact sends requests as one transaction and returns the kernel's answer
+// to each, 0 for none, and behind them the one to the transaction itself. It
+// took effect if all are 0.
+func (c *conn) transact(reqs []request) ([]syscall.Errno, error) {
 	if len(reqs) == 0 {
-		return nil
+		return nil, nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,40 +123,30 @@ func (c *conn) commit(reqs []request) error {
 	}
 	b = appendMessage(b, unix.NFNL_MSG_BATCH_END, unix.NLM_F_REQUEST, first+uint32(len(reqs))+1, unix.AF_UNSPEC, subsys, nil)
 	if err := c.send(b); err != nil {
-		return fmt.Errorf("send %d nftables requests: %w", len(reqs), err)
+		return nil, fmt.Errorf("send %d nftables requests: %w", len(reqs), err)
 	}
-	return c.verdictOf(reqs, first)
+	return c.answers(len(reqs), first)
 }
 
-// verdictOf reads the answers to a transaction. The last request's answer, or
-// the transaction's own (its first message's), comes last.
-func (c *conn) verdictOf(reqs []request, first uint32) error {
-	var refused error
-	last := first + uint32(len(reqs))
-	for {
-		done := false
+// answers reads the answers to a transaction of n requests. The last request's
+// comes last, or the transaction's own, which is that to its first message.
+func (c *conn) answers(n int, first uint32) ([]syscall.Errno, error) {
+	errnos := make([]syscall.Errno, n+1)
+	for done := false; !done; {
 		err := c.receive(func(h header, body []byte) {
-			seq := h.seq
-			if h.typ != unix.NLMSG_ERROR || len(body) < 4 || seq-first > last-first {
+			at := h.seq - first // 0 for the transaction, else 1 and the request's index
+			if h.typ != unix.NLMSG_ERROR || len(body) < 4 || at > uint32(n) {
 				return // not of this transaction
 			}
-			errno := syscall.Errno(-int32(binary.NativeEndian.Uint32(body)))
-			if errno != 0 && refused == nil {
-				what := "commit"
-				if seq > first {
-					what = reqs[seq-first-1].what
-				}
-				refused = &RequestError{What: what, Errno: errno}
-			}
-			done = done || seq == last || seq == first
+			i := (int(at) + n) % (n + 1)
+			errnos[i] = syscall.Errno(-int32(binary.NativeEndian.Uint32(body)))
+			done = done || at == 0 || int(at) == n
 		})
 		if err != nil {
-			return fmt.Errorf("read the answer to nftables requests: %w", err)
-		}
-		if done {
-			return refused
+			return nil, fmt.Errorf("read the answer to nftables requests: %w", err)
 		}
 	}
+	return errnos, nil
 }
 
 // dump asks for a list and hands every answer's attributes to fn. A table that

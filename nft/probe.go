@@ -1,13 +1,10 @@
 package nft
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"sort"
 
 	"github.com/google/nftables/expr"
-	"golang.org/x/sys/unix"
 )
 
 // UnsupportedError names a feature of nftables that the kernel lacks and the
@@ -25,68 +22,86 @@ func (e *UnsupportedError) Error() string {
 // Unwrap gives the kernel's own answer.
 func (e *UnsupportedError) Unwrap() error { return e.Err }
 
-// prober tries rules in a table of its own, which has no base chain and so
-// touches no packet.
+// trial is one thing to try: what makes it fail is in the request at index at.
+type trial struct {
+	feature, needs string
+	at             int
+}
+
+// prober gathers what to try for a transaction that is never committed: its
+// last request must fail. So no rule of it ever exists, and none is destroyed
+// later, in the kernel's own time: destroying one that sets a conntrack zone
+// drops what waits in the namespace's queues.
 type prober struct {
-	conn  *conn
 	table string
+	reqs  []request
+}
+
+// add tries a rule and returns its index among the answers.
+func (p *prober) add(exprs [][]byte) int {
+	p.reqs = append(p.reqs, addRule(p.table, "try", &Rule{Exprs: exprs}))
+	return len(p.reqs) - 1
 }
 
 // probe finds out what the kernel's nft can do, by trying it once.
 func probe(c *conn) (Features, error) {
-	p := &prober{conn: c, table: fmt.Sprintf("roamlb-probe-%d", os.Getpid())}
-	if err := c.commit([]request{addTable(p.table), addChain(p.table, &Chain{Name: "try"})}); err != nil {
-		if errors.Is(err, unix.EPERM) {
-			return Features{}, fmt.Errorf("change nftables: %w (needs CAP_NET_ADMIN in this network namespace)", unix.EPERM)
-		}
-		return Features{}, fmt.Errorf("change nftables: %w", err)
+	p := &prober{table: fmt.Sprintf("roamlb-probe-%d", os.Getpid())}
+	p.reqs = []request{addTable(p.table), addChain(p.table, &Chain{Name: "try"})}
+	load := func(base expr.PayloadBase, off int) int {
+		return p.add(encode(&expr.Payload{DestRegister: reg(0).nr(), Base: base, Offset: uint32(off), Len: 1}))
 	}
-	defer func() { _ = c.commit([]request{delTable(p.table)}) }()
-	return p.features()
-}
+	native, xt := p.add(queue(true, 0, 2)), p.add(queue(false, 0, 2))
+	must := []trial{
+		{feature: "jhash", needs: "CONFIG_NFT_HASH", at: p.add(join(encode(loadMark(0)), jhash(0, 1, 4, 7, 1)))},
+		{feature: "ct original zone set", needs: "CONFIG_NF_CONNTRACK_ZONES", at: p.add(join(encode(&expr.Immediate{Register: reg(0).nr(), Data: host16(1)}), zoneSet(0)))},
+		{feature: "ct event set", needs: "CONFIG_NF_CONNTRACK_EVENTS", at: p.add(ctEvents())},
+		{feature: "reject at prerouting", needs: "CONFIG_NFT_REJECT_INET, Linux 5.9", at: p.add(reject())},
+		{feature: "loads of 60 bytes", needs: "Linux 4.1", at: p.add(encode(network(0, 0, keyBytes)))},
+		{feature: "@th loads from offset 255", needs: "Linux 3.13", at: load(expr.PayloadBaseTransportHeader, shortOffset)},
+	}
+	farTransport, farInner := load(expr.PayloadBaseTransportHeader, longOffset), load(payloadBaseInner, longOffset)
+	nearInner := load(payloadBaseInner, shortOffset)
+	p.reqs = append(p.reqs, addMap(p.table, &Map{Name: "try", Key: typeSlot, Data: typeZone}, 1))
+	destroy := len(p.reqs)
+	p.reqs = append(p.reqs, elements(msgDestroySetElem, p.table, "try", []Element{{Key: host32(1)}})...)
+	p.reqs = append(p.reqs, delChain(p.table, "which is not there"))
 
-func (p *prober) features() (Features, error) {
-	var f Features
-	f.NativeQueue = p.try(queue(true, 0, 2)) == nil
-	for _, must := range []struct {
-		exprs          [][]byte
-		feature, needs string
-	}{
-		{queue(f.NativeQueue, 0, 2), "queue", "CONFIG_NFT_QUEUE, or CONFIG_NFT_COMPAT with CONFIG_NETFILTER_XT_TARGET_NFQUEUE"},
-		{join(encode(loadMark(0)), jhash(0, 1, 4, 7, 1)), "jhash", "CONFIG_NFT_HASH"},
-		{join(encode(&expr.Immediate{Register: reg(0).nr(), Data: host16(1)}), zoneSet(0)), "ct original zone set", "CONFIG_NF_CONNTRACK_ZONES"},
-		{ctEvents(), "ct event set", "CONFIG_NF_CONNTRACK_EVENTS"},
-		{reject(), "reject at prerouting", "CONFIG_NFT_REJECT_INET, Linux 5.9"},
-	} {
-		if err := p.try(must.exprs); err != nil {
-			return f, &UnsupportedError{Feature: must.feature, Needs: must.needs, Err: err}
+	errnos, err := c.transact(p.reqs)
+	if err != nil {
+		return Features{}, err
+	}
+	ok := func(at int) bool { return errnos[at] == 0 }
+	if own := errnos[len(p.reqs)]; own != 0 || !ok(0) {
+		return Features{}, fmt.Errorf("change nftables: %w (needs CAP_NET_ADMIN in this network namespace)", max(own, errnos[0]))
+	}
+	if !ok(native) && !ok(xt) {
+		return Features{}, &UnsupportedError{Feature: "queue", Needs: "CONFIG_NFT_QUEUE, or CONFIG_NFT_COMPAT with CONFIG_NETFILTER_XT_TARGET_NFQUEUE", Err: errnos[native]}
+	}
+	for _, t := range must {
+		if !ok(t.at) {
+			return Features{}, &UnsupportedError{Feature: t.feature, Needs: t.needs, Err: errnos[t.at]}
 		}
 	}
-	load := func(base expr.PayloadBase, off int) bool {
-		return p.try(encode(&expr.Payload{DestRegister: reg(0).nr(), Base: base, Offset: uint32(off), Len: 1})) == nil
+	const udpHeader = 8
+	f := Features{NativeQueue: ok(native), TransportOffset: shortOffset, DestroyElements: ok(destroy)}
+	f.KeyBytes, f.PayloadOffset = keyBytes, shortOffset-udpHeader
+	if ok(nearInner) {
+		f.PayloadOffset = shortOffset
 	}
-	f.TransportOffset = greatest(func(off int) bool { return load(expr.PayloadBaseTransportHeader, off) })
-	f.PayloadOffset = max(f.TransportOffset-8, greatest(func(off int) bool { return load(payloadBaseInner, off) }))
-	// A map's key and its data share the sixteen registers, the hash that finds
-	// a slot has one beside the key.
-	f.KeyBytes = greatest(func(n int) bool { return n <= 60 && p.try(encode(network(0, 0, uint32(max(1, n))))) == nil })
-	f.DestroyElements = p.tryDestroy() == nil
+	if ok(farTransport) {
+		f.TransportOffset, f.PayloadOffset = longOffset, longOffset-udpHeader
+	}
+	if ok(farInner) {
+		f.PayloadOffset = longOffset
+	}
 	return f, nil
 }
 
-// greatest is the largest offset up to a packet's size that ok takes, given
-// that it takes all below one that it takes.
-func greatest(ok func(int) bool) int {
-	return sort.Search(1<<16, func(i int) bool { return !ok(i) }) - 1
-}
-
-// try says whether the kernel takes a rule. Nothing of it stays.
-func (p *prober) try(exprs [][]byte) error {
-	return p.conn.commit([]request{addRule(p.table, "try", &Rule{Exprs: exprs}), flushChain(p.table, "try")})
-}
-
-func (p *prober) tryDestroy() error {
-	m := &Map{Name: "try", Key: typeSlot, Data: typeZone}
-	reqs := append([]request{addMap(p.table, m, 1)}, elements(msgDestroySetElem, p.table, m.Name, []Element{{Key: host32(1)}})...)
-	return p.conn.commit(append(reqs, delMap(p.table, m.Name)))
-}
+const (
+	// A map's key and its data share the sixteen registers of four bytes; the
+	// hash that finds a slot has one beside the key.
+	keyBytes = 60
+	// Offsets of loads have eight bits, or sixteen in newer kernels.
+	shortOffset = 1<<8 - 1
+	longOffset  = 1<<16 - 1
+)
