@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,10 +81,8 @@ func (d *decoder) members(at string, n *node, known []string) {
 
 // known reports a member that is none of the known ones.
 func (d *decoder) known(at string, p pair, known []string) {
-	for _, name := range known {
-		if p.name == name {
-			return
-		}
+	if slices.Contains(known, p.name) {
+		return
 	}
 	message := "is not a known member"
 	if near := nearest(p.name, known); near != "" {

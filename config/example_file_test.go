@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,7 +78,7 @@ func TestReferencesNameEveryMember(t *testing.T) {
 			if !slices.Contains(shown[at], name) {
 				t.Errorf("%s: the reference file lacks %s", at, name)
 			}
-			if !regexp.MustCompile("`([a-z_.]+\\.)?" + name + "`").Match(docs) {
+			if !regexp.MustCompile("`([a-z_.]+\\.)?" + name + "[.`]").Match(docs) {
 				t.Errorf("%s: docs/configuration.md lacks `%s`", at, name)
 			}
 		}
@@ -85,6 +86,28 @@ func TestReferencesNameEveryMember(t *testing.T) {
 	}
 	for at := range shown {
 		t.Errorf("%s: the reference file has an object that no table describes", at)
+	}
+}
+
+// What the documentation shows is copied. It has to be right.
+func TestDocumentedExamplesAreAccepted(t *testing.T) {
+	docs, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(docs, -1)
+	if len(blocks) < 5 {
+		t.Fatalf("%d examples found", len(blocks))
+	}
+	for _, b := range blocks {
+		text := string(b[1])
+		if strings.HasPrefix(text, "key:") {
+			text = "services:\n- name: a\n  listen: [{address: 192.0.2.1, port: 1}]\n  " +
+				strings.ReplaceAll(text, "\n", "\n  ")
+		}
+		if _, err := Parse("example", []byte(text)); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
 	}
 }
 

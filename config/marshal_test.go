@@ -46,8 +46,10 @@ func TestMarshalWritesReadableText(t *testing.T) {
 	s.Seed = 7
 	s.SessionTTL = 90 * time.Minute
 	s.Key.Variants = []balancer.Variant{
-		{Name: "data", Match: []balancer.Match{{Mask: []byte{0xf8}, Value: []byte{0x48}}},
-			Fields: []balancer.Field{{Offset: 1, Length: 8}, {Offset: 12, Length: 2, Mask: []byte{0x0f, 0xff}}}},
+		{
+			Name: "data", Match: []balancer.Match{{Mask: []byte{0xf8}, Value: []byte{0x48}}},
+			Fields: []balancer.Field{{Offset: 1, Length: 8}, {Offset: 12, Length: 2, Mask: []byte{0x0f, 0xff}}},
+		},
 	}
 	s.Timeouts = balancer.Timeouts{Unreplied: 30 * time.Second, Replied: 2 * time.Minute}
 	s.Deny = []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}

@@ -58,8 +58,8 @@ func (n *node) get(name string) (pair, bool) {
 	return pair{}, false
 }
 
-// count sets the size of a node whose parts are complete. Sizes saturate.
-func (n *node) count() {
+// measure sets the size of a node whose parts are complete. Sizes saturate.
+func (n *node) measure() {
 	n.size = 1
 	add := func(part *node) { n.size = min(n.size+part.size, math.MaxInt32) }
 	for _, item := range n.items {

@@ -21,6 +21,14 @@ func shorten(s string) string {
 	return s
 }
 
+// count returns a number of things: 1 byte, 2 bytes.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
+}
+
 // nearest returns the known name that one was probably meant to be; "" where
 // none is near.
 func nearest(name string, known []string) string {

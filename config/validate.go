@@ -142,7 +142,7 @@ func (c *checker) queues(at string, q balancer.Queues) {
 		return
 	}
 	if last := int(q.First) + int(q.Count); last > queueSpace {
-		c.add(at+"/first", "leaves no room for %d queues: the last number is %d", q.Count, queueSpace-1)
+		c.add(at+"/first", "leaves no room for %s: the last number is %d", count(int(q.Count), "queue"), queueSpace-1)
 	}
 }
 
@@ -155,7 +155,7 @@ func (c *checker) ids(f *File) {
 	}
 	if c.number("/zone_base", int64(f.ZoneBase), zoneBaseSpan) {
 		if room := maxID - int(f.ZoneBase); backends > room {
-			c.add("/zone_base", "leaves %d zones for %d backends", room, backends)
+			c.add("/zone_base", "leaves %s for %s", count(room, "zone"), count(backends, "backend"))
 		}
 	}
 	width := bits.OnesCount32(f.MarkMask)
@@ -165,7 +165,7 @@ func (c *checker) ids(f *File) {
 	case f.MarkMask>>low != 1<<width-1:
 		c.add("/mark_mask", "must be one run of bits, not %#08x", f.MarkMask)
 	case width < minMarkBits:
-		c.add("/mark_mask", "has %d bits; at least %d are needed", width, minMarkBits)
+		c.add("/mark_mask", "has %s; at least %d are needed", count(width, "bit"), minMarkBits)
 	case low+width > 32-helperBits:
 		c.add("/mark_mask", "leaves no room for the %d helper bits above it: its highest bit can be %#08x",
 			helperBits, uint32(1)<<(31-helperBits))

@@ -105,7 +105,7 @@ func (c *checker) matches(at string, all []balancer.Match) {
 // matchMask checks a match's mask against its value.
 func (c *checker) matchMask(at string, m *balancer.Match) bool {
 	if len(m.Mask) != len(m.Value) {
-		c.add(at+"/mask", "has %d bytes, and the value has %d", len(m.Mask), len(m.Value))
+		c.add(at+"/mask", "has %s, and the value has %d", count(len(m.Mask), "byte"), len(m.Value))
 		return false
 	}
 	if isZero(m.Mask) {
@@ -140,7 +140,7 @@ func (c *checker) fields(at string, all []balancer.Field) {
 		switch {
 		case f.Mask == nil:
 		case len(f.Mask) != f.Length:
-			c.add(at+"/mask", "has %d bytes, and the field has %d", len(f.Mask), f.Length)
+			c.add(at+"/mask", "has %s, and the field has %d", count(len(f.Mask), "byte"), f.Length)
 		case isZero(f.Mask):
 			c.add(at+"/mask", "has no bit set, so that the field says nothing: leave it out")
 		}
@@ -157,8 +157,8 @@ func (c *checker) extent(at string, offset, length int) {
 		return
 	}
 	if end := offset + length; end > maxPayloadEnd {
-		c.add(at+"/offset", "leaves no room for %d bytes: a key ends at byte %d of the payload at the latest",
-			length, maxPayloadEnd)
+		c.add(at+"/offset", "leaves no room for %s: a key ends %d bytes into the payload at the latest",
+			count(length, "byte"), maxPayloadEnd)
 	}
 }
 

@@ -90,7 +90,7 @@ func (t *tree) node(from ast.Node) *node {
 	default:
 		n.text = "is a kind of YAML value that is not used here"
 	}
-	n.count()
+	n.measure()
 	return n
 }
 

@@ -167,7 +167,10 @@ func (c *core) place(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, 
 	c.advance(t, h, tr)
 	fl := c.flows.at(g)
 	if tr.base == g || c.roamTo(tr, g) != 0 {
-		tr.lastAt = max(tr.lastAt, f.At)
+		if f.At >= tr.lastAt {
+			tr.lastAt = f.At
+			c.seenOn(tr, g)
+		}
 		if fl.has(flowReplied) && old && tr.base == g {
 			t.confirm(h, tr.gen) // its second decision on a flow that is answered
 		}

@@ -154,7 +154,11 @@ func (c *core) judge(j *job, e *Entry, err error, now int64) bool {
 // for, and is still to go.
 func (c *core) stale(j *job, e *Entry, now int64) bool {
 	fl := c.flows.at(j.flow)
-	if !c.same(fl, e) {
+	switch {
+	case !c.belongs(fl, e):
+		c.ended(j.flow, now)
+		return false
+	case fl.id != 0 && fl.id != e.ID:
 		// Another one with the same tuple: somebody's who came after.
 		c.flows.renew(j.flow, now, c.epoch)
 		fl.id = e.ID
@@ -178,16 +182,17 @@ func (c *core) stale(j *job, e *Entry, now int64) bool {
 	return true
 }
 
-// same reports whether an entry is the one that a flow is known to have.
-func (c *core) same(fl *flow, e *Entry) bool {
-	if e.Mark&c.snap.Marks.Ours() == 0 || fl.id != 0 && fl.id != e.ID {
+// belongs reports whether an entry with a flow's tuple is ours and leads to
+// the flow's backend.
+func (c *core) belongs(fl *flow, e *Entry) bool {
+	if e.Mark&c.snap.Marks.Ours() == 0 {
 		return false
 	}
 	if fl.has(flowZoned) {
 		return true
 	}
 	id, ok := c.backendAt(e.Listener, e.Backend)
-	return ok && id == fl.backend || !ok && fl.id != 0
+	return ok && id == fl.backend || !ok && fl.id == e.ID // it has moved since
 }
 
 // spokenSince reports whether a client has sent on its old flow after its
@@ -237,7 +242,7 @@ func (c *core) reconsider(j *job) {
 // roamed: the session has two clients then.
 func (c *core) stays(j *job, now int64) {
 	if tr := c.sessionOf(j); tr != nil && tr.base != 0 && c.flows.client(tr.base) == j.newClient {
-		c.share(j.table, j.session, tr, j.flow, now)
+		c.share(j.table, j.session, tr, j.flow, now, 0)
 		return
 	}
 	c.flows.at(j.flow).flags |= flowLeft

@@ -234,6 +234,9 @@ func (s *shard) sortLists() {
 	}
 	slices.SortFunc(order, func(a, b uint32) int { return cmp.Compare(s.records.at(a).seen, s.records.at(b).seen) })
 	s.lists = [2]list{}
+	for kind := range s.oldest {
+		s.oldest[kind].Store(nobody)
+	}
 	for _, i := range order {
 		s.push(i)
 	}

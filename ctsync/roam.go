@@ -66,7 +66,7 @@ func (c *core) roam(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, o
 		w.reason = reasonBackend
 		c.move(t, h, tr, g, w)
 	case moved && c.turned(tr, f.Client, f.At):
-		c.share(t, h, tr, g, f.At)
+		c.share(t, h, tr, g, f.At, roamLast)
 	case policy == balancer.StaleImmediate:
 		w.reason = reasonImmediate
 		c.move(t, h, tr, g, w)
@@ -115,7 +115,7 @@ func (c *core) move(t *Table, h handle, tr *track, g uint32, w why) {
 		next := rec.next
 		switch {
 		case rec.flow == g && rec.has(roamShared):
-			c.unshared(t, h, tr, r)
+			c.unshared(t, h, tr, tr.base, g)
 			c.dropRoam(tr, r)
 		case rec.flow == g:
 			c.dropRoam(tr, r)

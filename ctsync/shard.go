@@ -2,7 +2,9 @@ package ctsync
 
 import (
 	"bytes"
+	"math"
 	"sync"
+	"sync/atomic"
 )
 
 // shard is a part of a table: the sessions whose hash falls to it.
@@ -11,9 +13,13 @@ type shard struct {
 	stride  int        // bytes that a key may take
 	index   index
 	records slab[record]
-	keys    [][]byte // a chunk of keys for each chunk of records
-	lists   [2]list  // the unanswered and the answered, each by its last decision
+	keys    [][]byte         // a chunk of keys for each chunk of records
+	lists   [2]list          // the unanswered and the answered, each by its last decision
+	oldest  [2]*atomic.Int64 // when the head of each was seen, for who looks without the lock
 }
+
+// nobody is the oldest of an empty list.
+const nobody = math.MaxInt64
 
 // list is a list through records, the oldest first.
 type list struct{ head, tail uint32 }
@@ -76,11 +82,9 @@ func (s *shard) remove(hash, i uint32) {
 // touch makes a session the one seen last.
 func (s *shard) touch(i uint32, now int64) {
 	r := s.records.at(i)
+	s.unlink(i)
 	r.seen = max(r.seen, now)
-	if s.lists[listOf(r)].tail != i {
-		s.unlink(i)
-		s.push(i)
-	}
+	s.push(i)
 }
 
 // confirm notes that a backend has answered a session; it reports whether that
@@ -104,6 +108,7 @@ func (s *shard) push(i uint32) {
 		s.records.at(l.tail).next = i
 	} else {
 		l.head = i
+		s.oldest[listOf(r)].Store(r.seen)
 	}
 	l.tail = i
 }
@@ -111,14 +116,19 @@ func (s *shard) push(i uint32) {
 func (s *shard) unlink(i uint32) {
 	r := s.records.at(i)
 	l := &s.lists[listOf(r)]
-	if r.prev != 0 {
-		s.records.at(r.prev).next = r.next
-	} else {
-		l.head = r.next
-	}
 	if r.next != 0 {
 		s.records.at(r.next).prev = r.prev
 	} else {
 		l.tail = r.prev
+	}
+	if r.prev != 0 {
+		s.records.at(r.prev).next = r.next
+		return
+	}
+	l.head = r.next
+	if l.head != 0 {
+		s.oldest[listOf(r)].Store(s.records.at(l.head).seen)
+	} else {
+		s.oldest[listOf(r)].Store(nobody)
 	}
 }

@@ -7,9 +7,9 @@ import (
 )
 
 // share lets a session keep two flows: its base, and g, which another client
-// speaks on by turns. Of a third flow nothing more is promised than that its
-// entry goes once it is silent.
-func (c *core) share(t *Table, h handle, tr *track, g uint32, at int64) {
+// speaks on by turns, and was seen on last or not. Of a third flow nothing more
+// is promised than that its entry goes once it is silent.
+func (c *core) share(t *Table, h handle, tr *track, g uint32, at int64, last roamFlags) {
 	for r := tr.roams; r != 0; {
 		rec := c.roams.at(r)
 		next := rec.next
@@ -21,13 +21,23 @@ func (c *core) share(t *Table, h handle, tr *track, g uint32, at int64) {
 		}
 		r = next
 	}
-	c.timer(c.addRoam(t, h, tr, g, at, roamShared), at+int64(t.confirmTimeout()))
+	c.timer(c.addRoam(t, h, tr, g, at, roamShared|last), at+int64(t.confirmTimeout()))
 	tr.left &^= turnsMask
 	c.tell(event.Event{
 		Kind: event.Shared, Service: t.name, Session: t.key(h, tr.gen),
 		OldClient: c.flows.client(tr.base), NewClient: c.flows.client(g),
 		Backend: backendName(t.view, c.flows.at(g).backend),
 	})
+}
+
+// seenOn notes which of a shared session's clients was seen last.
+func (c *core) seenOn(tr *track, g uint32) {
+	for r := tr.roams; r != 0; r = c.roams.at(r).next {
+		rec := c.roams.at(r)
+		if rec.flags &^= roamLast; rec.has(roamShared) && rec.flow == g {
+			rec.flags |= roamLast
+		}
+	}
 }
 
 // watch looks at both flows of a shared session, and again after a while.
@@ -46,7 +56,7 @@ const unknownQuiet = -1
 
 // heard notes for how long a flow of a shared session has been quiet, first
 // the base, then the other one. Of two that are silent the one goes that has
-// been for longer; if that cannot be told apart, the one that is not the base.
+// been for longer; if that cannot be told apart, the one not seen last.
 func (c *core) heard(j *job, quiet time.Duration, now int64) {
 	const resolution = time.Second // of an entry's timeout
 	rec := c.roams.at(j.roam)
@@ -58,9 +68,10 @@ func (c *core) heard(j *job, quiet time.Duration, now int64) {
 	enough := j.table.confirmTimeout()
 	switch {
 	case rec.quiet == unknownQuiet:
-	case rec.quiet >= enough && rec.quiet-resolution > quiet:
+	case max(rec.quiet, quiet) < enough:
+	case rec.quiet-resolution > quiet, rec.quiet >= quiet-resolution && rec.has(roamLast):
 		c.fellSilent(j.roam, base, now)
-	case quiet >= enough && quiet >= rec.quiet-resolution:
+	default:
 		c.fellSilent(j.roam, j.flow, now)
 	}
 }
@@ -76,19 +87,19 @@ func (c *core) fellSilent(r, silent uint32, now int64) {
 		c.move(t, h, tr, rec.flow, w)
 		return
 	}
-	c.unshared(t, h, tr, r)
+	c.unshared(t, h, tr, silent, tr.base)
 	c.dropRoam(tr, r)
 	c.condemn(t, h, tr.gen, silent, tr.base, w)
 	c.flows.settle(silent)
 }
 
-// unshared tells that a session has one client again.
-func (c *core) unshared(t *Table, h handle, tr *track, r uint32) {
-	g := c.roams.at(r).flow
+// unshared tells that a session has one client again: that of flow g, and no
+// longer that of f.
+func (c *core) unshared(t *Table, h handle, tr *track, f, g uint32) {
 	tr.left = 0
 	c.tell(event.Event{
 		Kind: event.Unshared, Service: t.name, Session: t.key(h, tr.gen),
-		OldClient: c.flows.client(tr.base), NewClient: c.flows.client(g),
+		OldClient: c.flows.client(f), NewClient: c.flows.client(g),
 		Backend: backendName(t.view, c.flows.at(g).backend),
 	})
 }

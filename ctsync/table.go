@@ -18,6 +18,7 @@ type Table struct {
 	sync   *Sync
 	seed   maphash.Seed
 	shards [shardCount]shard
+	oldest [2][shardCount]atomic.Int64 // see shard.oldest; side by side to be scanned
 
 	counts  [2]atomic.Int64 // sessions that are unanswered, and answered; insertions count before they happen
 	evicted atomic.Uint64
@@ -30,7 +31,12 @@ var _ balancer.Bindings = (*Table)(nil)
 func newTable(s *Sync, name string, maxKeyLen int, layout string) *Table {
 	t := &Table{name: name, layout: layout, stride: maxKeyLen, sync: s, seed: maphash.MakeSeed()}
 	for i := range t.shards {
-		t.shards[i].stride = maxKeyLen
+		sh := &t.shards[i]
+		sh.stride = maxKeyLen
+		for kind := range sh.oldest {
+			sh.oldest[kind] = &t.oldest[kind][i]
+			sh.oldest[kind].Store(nobody)
+		}
 	}
 	return t
 }
@@ -64,7 +70,7 @@ func (t *Table) Bind(now int64, key []byte, v *balancer.View, v6 bool, candidate
 	if candidate == 0 {
 		return balancer.Binding{}
 	}
-	if !t.makeRoom(at, unanswered, v.Service.MaxSessions) {
+	if !t.makeRoom(unanswered, v.Service.MaxSessions) {
 		return balancer.Binding{Backend: candidate}
 	}
 	sh.mu.Lock()
@@ -133,7 +139,7 @@ func (t *Table) Find(key []byte) (balancer.Binding, bool) {
 // until the table is within its bounds again: the never-answered first, which
 // may hold a quarter. It reports false, and counts nothing, when there is
 // nothing to evict. No shard may be locked.
-func (t *Table) makeRoom(at uint32, kind int, limit int) bool {
+func (t *Table) makeRoom(kind, limit int) bool {
 	t.counts[kind].Add(1)
 	limit = max(limit, 1)
 	quarter := max(limit/4, 1)
@@ -142,13 +148,13 @@ func (t *Table) makeRoom(at uint32, kind int, limit int) bool {
 		if strangers <= int64(quarter) && strangers+known <= int64(limit) {
 			return true
 		}
-		if t.evict(at, unanswered) {
+		if t.evict(unanswered) {
 			continue
 		}
 		if strangers+known <= int64(limit) {
 			return true // a shard's newcomers are counted and not yet there
 		}
-		if !t.evict(at, answered) {
+		if !t.evict(answered) {
 			t.counts[kind].Add(-1)
 			return false
 		}
@@ -156,11 +162,20 @@ func (t *Table) makeRoom(at uint32, kind int, limit int) bool {
 	return true
 }
 
-// evict ends the session of a kind that was seen the longest ago in a shard,
-// or where it has none, in the next one.
-func (t *Table) evict(at uint32, kind int) bool {
-	for k := range uint32(shardCount) {
-		sh := &t.shards[(at+k)%shardCount]
+// evict ends the session of a kind that was seen the longest ago. It reports
+// false where there is none.
+func (t *Table) evict(kind int) bool {
+	for range 2 * shardCount { // others may be faster
+		oldest, at := int64(nobody), 0
+		for i := range t.oldest[kind] {
+			if seen := t.oldest[kind][i].Load(); seen < oldest {
+				oldest, at = seen, i
+			}
+		}
+		if oldest == nobody {
+			return false
+		}
+		sh := &t.shards[at]
 		sh.mu.Lock()
 		i := sh.lists[kind].head
 		if i != 0 {

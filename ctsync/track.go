@@ -43,6 +43,7 @@ const (
 	roamLive    roamFlags = 1 << iota
 	roamShared            // both flows stay; else the answer is awaited
 	roamWeak              // the flow is older than the fact: an answer proves little
+	roamLast              // of a shared session: its client was seen after the base's
 	roamCounted           // packets is how many the base flow's client had sent
 )
 

@@ -125,6 +125,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return errors.Join(err, g.Wait())
 	}
 	d.queue = queue
+	d.rules.Quiesce(func(change func() error) error {
+		defer d.sync.Reconcile() // what went past Go meanwhile
+		return queue.WhileEmpty(change)
+	})
 	g.Go(named("queues", func() error {
 		defer stopSync()
 		defer d.sayQueues()

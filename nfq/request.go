@@ -82,16 +82,9 @@ func (r *reader) setCopyRange(n uint32) error {
 // finish lets everything pass that comes from here on, answers what waits, and
 // ends the reader. The library then unbinds the queue, which is empty.
 func (r *reader) finish() error {
-	err := r.sock.send(appendMaxLen(nil, r.number, 0))
-	r.begin()
-	for n := r.sock.receive(r.inbox); n > 0; n = r.sock.receive(r.inbox) {
-		for i := range n {
-			r.message(r.inbox.message(i))
-		}
-		r.flush()
-	}
+	err := r.empty()
 	r.stop(nil)
-	return errors.Join(err, r.acceptAll(idRoom))
+	return err
 }
 
 // resume takes the queue back from the keeper, which has answered everything

@@ -24,7 +24,7 @@ const keyLen = 4
 // marks is the default layout: the id in the lower half.
 var marks = balancer.Marks{Mask: 0xffff}
 
-// foreign is a bit of somebody else's, below no bit of ours.
+// foreign is a bit of somebody else's, above all of ours.
 const foreign = 1 << 30
 
 // fakeBindings binds each key to the candidate.
@@ -32,6 +32,7 @@ type fakeBindings struct {
 	delay     time.Duration
 	hold      chan struct{} // if any: Bind waits until it is closed
 	confirmed bool
+	young     bool
 	calls     atomic.Int64
 }
 
@@ -47,7 +48,7 @@ func (f *fakeBindings) Bind(_ int64, key []byte, _ *balancer.View, _ bool, candi
 		return balancer.Binding{}
 	}
 	ref := balancer.SessionRef{Index: binary.BigEndian.Uint32(key), Gen: 1}
-	return balancer.Binding{Session: ref, Backend: candidate, Confirmed: f.confirmed, Created: !f.confirmed}
+	return balancer.Binding{Session: ref, Backend: candidate, Confirmed: f.confirmed, Created: !f.confirmed, Young: f.young}
 }
 
 func (f *fakeBindings) Find([]byte) (balancer.Binding, bool) { return balancer.Binding{}, false }

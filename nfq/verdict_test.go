@@ -104,6 +104,16 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// The kernel must not learn a session whose first packets are still on their
+// way through the queue: the next one would overtake them.
+func TestYoungSessionIsHeld(t *testing.T) {
+	j := newJudge(&fakeBindings{young: true})
+	packet := lab.UDPPacket(client4, listener4(sessionPort), keyOf(1), lab.PacketOptions{})
+	if got := j.judge(&queued{mark: marks.Miss(), data: packet}); got.mark&marks.Hold() == 0 {
+		t.Errorf("verdict %+v does not hold the session back", got)
+	}
+}
+
 // A flow of a service without a backend must be told so, not left to a ring
 // that has none either.
 func TestFlowWithNobody(t *testing.T) {

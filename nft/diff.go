@@ -11,6 +11,10 @@ type plan struct {
 	fill   [][]request // each a transaction of its own
 	made   []string    // maps that fill makes
 	change []request
+	// drops says that the change destroys a rule that sets a zone, or a timeout
+	// object. The kernel (6.18.y, and what was backported from it) then drops
+	// what waits in the namespace's queues: packets there may still refer to it.
+	drops bool
 }
 
 // diff plans the way from have to want. Chains and maps that stay keep what
@@ -33,6 +37,7 @@ func diff(have, want *Table) *plan {
 		}
 		if h != nil && len(h.Rules) > 0 {
 			p.change = append(p.change, flushChain(want.Name, c.Name))
+			p.drops = true
 		}
 		for i := range c.Rules {
 			p.change = append(p.change, addRule(want.Name, c.Name, &c.Rules[i]))
@@ -177,6 +182,7 @@ func (p *plan) remove(have *Table, want index) {
 	for _, c := range have.Chains {
 		if want.chains[c.Name] == nil {
 			p.change = append(p.change, flushChain(have.Name, c.Name))
+			p.drops = true
 		}
 	}
 	for _, c := range have.Chains {
@@ -192,6 +198,7 @@ func (p *plan) remove(have *Table, want index) {
 	for _, t := range have.Timeouts {
 		if !want.timeouts[t.Name] {
 			p.change = append(p.change, delTimeout(have.Name, t.Name))
+			p.drops = true
 		}
 	}
 }

@@ -3,6 +3,7 @@ package nft
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/google/nftables/expr"
 )
@@ -105,3 +106,21 @@ const (
 	shortOffset = 1<<8 - 1
 	longOffset  = 1<<16 - 1
 )
+
+// awaitDestruction returns when the kernel has destroyed what earlier
+// transactions removed, which it does in its own time: before it takes an xt
+// target it waits for that. Where there are none, a grace period and the work
+// behind it are over long before the pause.
+func awaitDestruction(c *conn) error {
+	const pause = 100 * time.Millisecond
+	table := fmt.Sprintf("roamlb-probe-%d", os.Getpid())
+	errnos, err := c.transact([]request{
+		addTable(table), addChain(table, &Chain{Name: "try"}),
+		addRule(table, "try", &Rule{Exprs: queue(false, 0, 1)}),
+		delChain(table, "which is not there"),
+	})
+	if err == nil && errnos[2] != 0 {
+		time.Sleep(pause)
+	}
+	return err
+}

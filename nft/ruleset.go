@@ -15,6 +15,15 @@ type Ruleset struct {
 	mu       sync.Mutex // guards applied, and is held while a change is under way
 	applied  *Table     // what the kernel has, as far as we did it; nil: not known
 	features Features
+	quiesce  func(func() error) error
+}
+
+// Quiesce sets what runs a change for which nothing may wait in a queue; it is
+// called before the first Apply under traffic. Nil: nothing waits anyway.
+func (r *Ruleset) Quiesce(run func(change func() error) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.quiesce = run
 }
 
 // Open dials the kernel in the calling thread's network namespace and finds
@@ -63,11 +72,24 @@ func (r *Ruleset) apply(want *Table) error {
 			return r.undo(p, fmt.Errorf("fill maps: %w", err))
 		}
 	}
-	if err := r.conn.commit(p.change); err != nil {
+	if err := r.change(p); err != nil {
 		return r.undo(p, fmt.Errorf("change table: %w", err))
 	}
 	r.applied = want
 	return nil
+}
+
+// change commits the transaction that switches.
+func (r *Ruleset) change(p *plan) error {
+	if !p.drops || r.quiesce == nil {
+		return r.conn.commit(p.change)
+	}
+	return r.quiesce(func() error {
+		if err := r.conn.commit(p.change); err != nil {
+			return err
+		}
+		return awaitDestruction(r.conn)
+	})
 }
 
 // undo takes back the maps that were filled for a change that did not happen.

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -152,8 +153,9 @@ func TestKeyChangesUnderLoad(t *testing.T) {
 		t.Fatal(refusal)
 	}
 	time.Sleep(200 * time.Millisecond)
-	l.cancel() // sessions may move here: their key is another
-	<-l.stopped
+	if sent, lost, _ := l.end(); lost != 0 { // sessions may move here: their key is another
+		t.Errorf("%d of %d datagrams were lost", lost, sent)
+	}
 	at := b.place(numbers(0, 300), 1)
 	for i, again := range b.place(numbers(0, 300), 2) {
 		if again != at[i] {
@@ -163,4 +165,30 @@ func TestKeyChangesUnderLoad(t *testing.T) {
 	if got := shares(at); len(got) != 3 {
 		t.Errorf("sessions spread as %v", got)
 	}
+}
+
+// Services come and go beside each other; no packet of one may be lost for
+// another's sake.
+func TestServicesComeAndGoUnderLoad(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service())
+	l := b.startLoad(0, scaled(5000, 500))
+	for i, services := range [][]string{
+		{b.service(), b.serviceNamed("second", 1195)},
+		{b.service("timeouts: {unreplied: 20s, replied: 60s}"), b.serviceNamed("second", 1195, "pinning: flow")},
+		{b.service("snat: masquerade")},
+		{b.service()},
+	} {
+		if refusal := b.reload(services...); refusal != "" {
+			t.Fatal(refusal)
+		}
+		if i == 0 {
+			r := b.exchange(0, lab.Datagram{Src: client(false, 7, 30000), Dst: netip.AddrPortFrom(listener(false).Addr(), 1195), Payload: payload(9_000_000, 0)})
+			if r[0].Number() == 0 {
+				t.Error("the second service does not answer")
+			}
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	l.stop()
 }

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,14 +35,23 @@ func prepare() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	program = filepath.Join(dir, "roamlb")
-	args := []string{"build", "-o", program}
+	fresh := filepath.Join(dir, fmt.Sprint("build-", os.Getpid()))
+	args := []string{"build", "-o", fresh}
 	if raceEnabled() {
 		args = append(args, "-race")
 	}
 	out, err := exec.Command("go", append(args, "../cmd/roamlb")...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("build roamlb: %w\n%s", err, out)
+	}
+	// Named by its content: runs at the same time do not disturb each other.
+	data, err := os.ReadFile(fresh)
+	if err != nil {
+		return err
+	}
+	program = filepath.Join(dir, fmt.Sprintf("roamlb-%x", sha256.Sum256(data))[:40])
+	if err := os.Rename(fresh, program); err != nil {
+		return err
 	}
 	return os.Setenv("ROAMLB_BIN", program)
 }

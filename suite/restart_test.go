@@ -73,28 +73,35 @@ func (l *load) run(ctx context.Context) {
 // session at one backend. It returns how many there were.
 func (l *load) stop() (sent int) {
 	l.b.t.Helper()
+	sent, lost, misplaced := l.end()
+	if lost != 0 || misplaced != 0 {
+		l.b.t.Errorf("of %d datagrams %d were lost, %d of %d sessions were misplaced; want none", sent, lost, misplaced, len(l.sent))
+	}
+	return sent
+}
+
+// end ends the load and counts what was sent, what has not arrived, and the
+// sessions that reached several backends.
+func (l *load) end() (sent, lost, misplaced int) {
 	l.cancel()
 	<-l.stopped
-	lost := func() (lost int) {
+	count := func() {
+		lost = 0
 		for i, n := range l.sent {
 			lost += n - l.b.arrived.of(l.base+i).total()
 		}
-		return lost
 	}
-	for deadline := time.Now().Add(slow(2 * time.Second)); lost() > 0 && time.Now().Before(deadline); {
+	count()
+	for deadline := time.Now().Add(slow(2 * time.Second)); lost > 0 && time.Now().Before(deadline); count() {
 		time.Sleep(20 * time.Millisecond)
 	}
-	misplaced := 0
 	for i, n := range l.sent {
 		sent += n
 		if len(l.b.arrived.of(l.base+i).count) > 1 {
 			misplaced++
 		}
 	}
-	if n := lost(); n != 0 || misplaced != 0 {
-		l.b.t.Errorf("of %d datagrams %d were lost, %d of %d sessions were misplaced; want none", sent, n, misplaced, len(l.sent))
-	}
-	return sent
+	return sent, lost, misplaced
 }
 
 // An upgrade, and a crash, must not cost a packet: the kernel and the keeper
