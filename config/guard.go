@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/token"
@@ -50,7 +51,17 @@ func checkText(data []byte) (string, *Problem) {
 	if steps > textBudget {
 		return "", &Problem{Message: `has too many tabs in its lines, or too many "<"`}
 	}
-	return string(data), nil
+	return trimmed(data), nil
+}
+
+// trimmed returns a text with its lines ended by a line feed alone. White space
+// before that means nothing in YAML, but the lexer's places do not stand it.
+func trimmed(data []byte) string {
+	lines := strings.Split(string(data), "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimRight(l, " \t\r")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // run counts how often in a row something was so.

@@ -282,6 +282,21 @@ test.yaml:11:10: services[1].key: must be an object, not text`
 	}
 }
 
+// Editors of other systems end lines otherwise, and some leave blanks behind.
+func TestPlacesDoNotDependOnLineEnds(t *testing.T) {
+	text := "# first\nstate: x\n\n# comment\nlog: {level: a}\nservices:\n  - name: A B\n    key: c\n    listen: 5\n"
+	want := problems(t, text)
+	if want.Problems[0].Column != 8 {
+		t.Errorf("first problem is %+v", want.Problems[0])
+	}
+	for _, end := range []string{"\r\n", "  \n", "\t \r\n", " # c\r\n"} {
+		got := problems(t, strings.ReplaceAll(text, "\n", end))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", end, diff)
+		}
+	}
+}
+
 // A file that is wrong everywhere must not flood the terminal, nor seem better
 // than it is.
 func TestManyProblemsAreCounted(t *testing.T) {
