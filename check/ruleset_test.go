@@ -176,7 +176,7 @@ func TestForeignMarks(t *testing.T) {
 		{"ct mark", "vpn", "x", []expr.Any{loadCt, masked(^uint32(0x10000), 0x10000), storeCt}, Warn, []string{"0x00010000 of the ct mark"}},
 		{"only read", "vpn", "x", []expr.Any{loadMark, masked(0x4000, 0), &expr.Cmp{Register: 1, Data: native(0)}, accept}, OK, nil},
 		{"kube-proxy", "nat", "KUBE-MARK-MASQ", []expr.Any{&expr.Target{Name: "MARK", Rev: 2, Info: new(xt.Unknown(native(0x4000, 0x4000)))}}, Warn, []string{"kube-proxy sets bits 0x0000c000", "KUBE-MARK-MASQ"}},
-		{"Calico", "mangle", "cali-PREROUTING", nil, Warn, []string{"of which 0x00070000 are ours"}}, // our helper bits
+		{"Calico", "mangle", "cali-PREROUTING", nil, Warn, []string{"of which 0x000f0000 are ours"}}, // our helper bits
 		{"Tailscale", "filter", "ts-forward", nil, Warn, []string{"Tailscale sets bits 0x00ff0000", "as it documents"}},
 		{"Docker", "nat", "DOCKER", nil, OK, nil},
 	} {
@@ -197,10 +197,10 @@ func TestAdvisedMaskIsFree(t *testing.T) {
 	newOther(t, n, nftables.TableFamilyIPv4, "nat", nftables.Chain{Name: "KUBE-SERVICES"})
 	newOther(t, n, nftables.TableFamilyIPv4, "filter", nftables.Chain{Name: "ts-input"})
 	i := input(n)
-	if got := of(run(t, n, i), "marks of others"); len(got) != 2 || got[0].Fix != "set mark_mask: 0x000007ff" {
+	if got := of(run(t, n, i), "marks of others"); len(got) != 2 || got[0].Fix != "set mark_mask: 0x000003ff" {
 		t.Fatalf("%+v", got)
 	}
-	i.Config.MarkMask = 0x7ff
+	i.Config.MarkMask = 0x3ff
 	expect(t, run(t, n, i), "marks of others", OK)
 }
 

@@ -119,13 +119,13 @@ func (c *core) fact(f *balancer.Fact) {
 	}
 	h := refHandle(f.Session)
 	tr := t.track(h)
-	switch age := int32(f.Session.Gen - tr.gen); {
+	switch newer := int32(f.Session.Gen - tr.gen); {
 	case tr.gen == 0:
 		*tr = track{gen: f.Session.Gen}
-	case age > 0: // the place was another session's, which was evicted
+	case newer > 0: // the place was another session's, which was evicted
 		c.forget(t, h, tr, flowForgotten)
 		*tr = track{gen: f.Session.Gen}
-	case age < 0: // the session was evicted while its fact was under way
+	case newer < 0: // the session was evicted while its fact was under way
 		c.flows.at(g).flags |= flowForgotten
 		c.flows.settle(g)
 		return
@@ -164,7 +164,7 @@ func (c *core) spoken(f *balancer.Fact) (g uint32, old bool) {
 // place says what a fact means for its session, which is on, or is going to,
 // flow g.
 func (c *core) place(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, old bool) {
-	c.advance(t, h, tr)
+	c.advance(t, h, tr, f.At)
 	fl := c.flows.at(g)
 	if tr.base == g || c.roamTo(tr, g) != 0 {
 		if f.At >= tr.lastAt {
@@ -221,7 +221,7 @@ func (c *core) leave(t *Table, h handle, tr *track) uint32 {
 
 // advance lets a session whose base has ended go on to its candidate: there is
 // nothing left that could be cut.
-func (c *core) advance(t *Table, h handle, tr *track) {
+func (c *core) advance(t *Table, h handle, tr *track, at int64) {
 	if tr.base == 0 || !c.flows.at(tr.base).dead() {
 		return
 	}
@@ -230,7 +230,7 @@ func (c *core) advance(t *Table, h handle, tr *track) {
 		if c.flows.at(g).dead() {
 			continue
 		}
-		c.move(t, h, tr, g, why{})
+		c.move(t, h, tr, g, why{cause: at})
 		return
 	}
 }

@@ -15,7 +15,14 @@ import (
 // leaves last asks.
 func (c *core) condemn(t *Table, h handle, gen uint32, f, g uint32, w why) {
 	fl := c.flows.at(f)
-	if fl.dead() || fl.used() || fl.has(flowForgotten|flowBusy) {
+	if fl.dead() || fl.used() || fl.has(flowForgotten) {
+		return
+	}
+	if fl.has(flowBusy) {
+		// The job under way is most likely the same wish; if not, a dump finds it.
+		if w.reason != reasonUnreplied {
+			fl.flags |= flowLeft
+		}
 		return
 	}
 	fl.flags |= flowBusy
@@ -201,8 +208,13 @@ func (c *core) spokenSince(j *job, e *Entry, now int64) bool {
 	if j.counted && e.Counted {
 		return e.Packets != j.packets // fewer: the entry is not even the same
 	}
-	refreshed := now - int64(c.lifetime(e)-e.Timeout) // or up to a second later
-	return refreshed > j.since+int64(grace)
+	passed := c.lifetime(e) - e.Timeout // since the last packet, or up to a second less
+	if passed < 0 {
+		// Somebody gave it another timeout, so that nothing can be told from it.
+		// An answer at the new address is proof enough, a guess is not.
+		return j.reason != reasonReplied
+	}
+	return now-int64(passed) > j.since+int64(grace)
 }
 
 // silence is for how long no packet can have passed on an entry, at least.
@@ -250,7 +262,7 @@ func (c *core) stays(j *job, now int64) {
 
 // sessionOf is the session that left a job's flow, nil where it is forgotten.
 func (c *core) sessionOf(j *job) *track {
-	if j.table.id == 0 {
+	if j.table.id == 0 || j.gen == 0 {
 		return nil
 	}
 	if tr := j.table.known(j.session); tr != nil && tr.gen == j.gen {

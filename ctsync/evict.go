@@ -155,6 +155,7 @@ func (s *Sync) purge(ctx context.Context, p purge) (int, error) {
 		at := s.opts.Now()
 		errs := s.opts.Conntrack.Delete(batch)
 		s.mu.Lock()
+		s.core.use(s.opts.Snapshot())
 		now := s.opts.Now()
 		for i, err := range errs {
 			switch {

@@ -381,3 +381,95 @@ func TestLostFactsAreToldAndMadeGood(t *testing.T) {
 		t.Error("no takeover follows")
 	}
 }
+
+func TestSharedSessionWhoseBaseEnds(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.first(key(1), clientA)
+	w.reply(clientA, b)
+	for i := range 8 {
+		w.pass(5 * time.Millisecond)
+		w.exchange(key(1), []netip.AddrPort{clientB, clientA}[i%2])
+	}
+	s, _ := w.table().Session(key(1))
+	if !s.Shared {
+		t.Fatal("not shared")
+	}
+	e := w.ct.entries[w.tuple(s.Client, b)]
+	delete(w.ct.entries, e.Tuple)
+	w.ct.onEvent([]Event{{Entry: e.Entry, Destroyed: true}})
+	w.settle()
+	w.first(key(1), clientC)
+	w.reply(clientC, b)
+	w.wantOn(key(1), clientC)
+	w.pass(15 * time.Second)
+	w.wantClients("the third one has it", clientC)
+	w.check()
+}
+
+func TestThirdClientOfASharedSession(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.first(key(1), clientA)
+	w.reply(clientA, b)
+	for i := range 8 {
+		w.pass(5 * time.Millisecond)
+		w.exchange(key(1), []netip.AddrPort{clientB, clientA}[i%2])
+	}
+	w.told = nil
+	for range 12 {
+		w.exchange(key(1), clientC)
+		w.pass(2 * time.Second)
+	}
+	w.wantOn(key(1), clientC)
+	w.wantClients("the two others are silent", clientC)
+	w.check()
+	if n := w.s.Stats().Services["vpn"].Shared; n != 0 {
+		t.Errorf("%d sessions are shared", n)
+	}
+}
+
+func TestEntryWhoseTimeoutIsNotKnown(t *testing.T) {
+	// Somebody gave the entries a timeout of his own: it does not tell when the
+	// client spoke last. The answer is proof enough.
+	w, b, f := roaming(t, nil)
+	w.s.Put([]balancer.Fact{f})
+	w.settle()
+	w.ct.entries[w.tuple(clientA, b)].refreshed += int64(time.Hour)
+	w.reply(clientB, b)
+	w.wantClients("after the answer", clientB)
+	w.wantDeletions("replied")
+}
+
+func TestTimeoutsOfTheServiceCount(t *testing.T) {
+	w := newWorld(t, func(s *balancer.Service) {
+		s.Timeouts = balancer.Timeouts{Unreplied: 20 * time.Second, Replied: 40 * time.Second}
+	})
+	w.s.feed(1)
+	for _, tt := range []struct {
+		entry Entry
+		want  time.Duration
+	}{
+		{Entry{Tuple: Tuple{clientA, listener4, 0}}, 20 * time.Second},
+		{Entry{Tuple: Tuple{clientA, listener4, 0}, Status: SeenReply}, 20 * time.Second},
+		{Entry{Tuple: Tuple{clientA, listener4, 0}, Status: SeenReply | Assured}, 40 * time.Second},
+		{Entry{Tuple: Tuple{clientA, clientB, 0}, Status: SeenReply | Assured}, 120 * time.Second},
+	} {
+		if got := w.s.core.lifetime(&tt.entry); got != tt.want {
+			t.Errorf("%+v lives %v, want %v", tt.entry, got, tt.want)
+		}
+	}
+}
+
+func TestManagingBeforeAnythingIsKnown(t *testing.T) {
+	w := newWorld(t, nil)
+	tuple := w.tuple(clientA, 2)
+	w.ct.entries[tuple] = &fakeEntry{Entry: Entry{Tuple: tuple, ID: 1, Mark: w.snap.Marks.Ours()}, refreshed: w.clock}
+	if err := w.s.EvictBackend(t.Context(), w.view(), 2, "x"); err != nil || len(w.ct.entries) != 0 {
+		t.Errorf("%v, %d entries left", err, len(w.ct.entries))
+	}
+	w.snap = nil
+	if n, err := w.s.DeleteForeign(t.Context(), nil); n != 0 || err != nil {
+		t.Error(n, err)
+	}
+	w.s.Put([]balancer.Fact{{View: &balancer.View{}}})
+	w.settle()
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -76,22 +77,21 @@ func (d *Daemon) startState() (store.State, error) {
 	return have, nil
 }
 
-// build makes the snapshot of services. leaving are backends that still have
-// entries but serve nobody any more, by service name.
-func (d *Daemon) build(services []balancer.Service, leaving map[string][]balancer.Backend) *balancer.Snapshot {
+// build makes the snapshot of services. also are further backends by service
+// name, all in the given state: those that leave and serve nobody any more, or
+// those that arrive and own no slots yet.
+func (d *Daemon) build(services []balancer.Service, also map[string][]balancer.Backend, as balancer.State) *balancer.Snapshot {
 	views := make([]*balancer.View, len(services))
 	f := d.rules.Features()
 	for i := range services {
 		svc := services[i]
 		states := d.states
-		if gone := leaving[svc.Name]; len(gone) > 0 {
-			svc.Backends = append(slices.Clone(svc.Backends), gone...)
-			states = make(map[uint16]balancer.State, len(d.states)+len(gone))
-			for id, st := range d.states {
-				states[id] = st
-			}
-			for _, b := range gone {
-				states[b.ID] = balancer.Down
+		if more := also[svc.Name]; len(more) > 0 {
+			states = maps.Clone(d.states)
+			for _, b := range more {
+				svc.Backends = slices.DeleteFunc(slices.Clone(svc.Backends), func(o balancer.Backend) bool { return o.ID == b.ID })
+				svc.Backends = append(svc.Backends, b)
+				states[b.ID] = as
 			}
 		}
 		v := balancer.NewView(&svc, f.Capabilities, states, nil)
@@ -193,15 +193,21 @@ func (d *Daemon) Apply(ctx context.Context, services []balancer.Service) error {
 }
 
 // switchTo changes the data plane to services in the order that loses nothing:
-// Go's snapshot and the ring first, then the sessions and entries of backends
-// that serve nobody any more, their translation last. commit is called once
-// the kernel has changed; if it fails the old configuration is put back.
+// the kernel learns the backends that arrive before Go names them; then Go's
+// snapshot and the ring change; then the sessions and entries of backends that
+// serve nobody any more go, their translation last. commit is called once the
+// kernel has changed; if it fails the old configuration is put back.
 func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, commit func() error) error {
 	old := d.snapshot.Load()
-	leaving := leavingBackends(old, services)
-	mid := d.build(services, leaving)
+	leaving, arriving := leavingBackends(old, services), d.arrivingBackends(old, services)
+	mid := d.build(services, leaving, balancer.Down)
 	if err := d.writeOffRing(old, mid); err != nil {
 		return err
+	}
+	if len(arriving) > 0 {
+		if err := d.rules.Apply(d.compile(d.build(servicesOf(old), arriving, balancer.Draining))); err != nil {
+			return d.back(old, err)
+		}
 	}
 	if err := d.put(mid); err != nil {
 		return d.back(old, err)
@@ -219,7 +225,7 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 	warn("write sessions off the ring", d.writeOffRing(old, mid))
 	d.evict(ctx, old, mid, warn)
 	if len(leaving) > 0 {
-		warn("remove backends' translation", d.put(d.build(services, nil)))
+		warn("remove backends' translation", d.put(d.build(services, nil, balancer.Down)))
 	}
 	d.noteDrains(d.snapshot.Load())
 	for _, v := range old.Views {
@@ -244,14 +250,43 @@ func (d *Daemon) put(s *balancer.Snapshot) error {
 func (d *Daemon) back(old *balancer.Snapshot, cause error) error {
 	// The tables of services that the change dropped or gave another key are
 	// asked for anew, so that decisions and ctsync agree on them.
-	services := make([]balancer.Service, len(old.Views))
-	for i, v := range old.Views {
-		services[i] = *v.Service
-	}
-	if err := d.put(d.build(services, nil)); err != nil {
+	if err := d.put(d.build(servicesOf(old), nil, balancer.Down)); err != nil {
 		return errors.Join(cause, fmt.Errorf("put the old configuration back: %w", err))
 	}
 	return cause
+}
+
+// servicesOf are the services that a snapshot was made of.
+func servicesOf(s *balancer.Snapshot) []balancer.Service {
+	services := make([]balancer.Service, len(s.Views))
+	for i, v := range s.Views {
+		services[i] = *v.Service
+	}
+	return services
+}
+
+// arrivingBackends are those that services may send packets to and old may
+// not, of services that stay: new ones, and those that come up. The kernel must
+// know their zones before Go's verdicts name them.
+func (d *Daemon) arrivingBackends(old *balancer.Snapshot, services []balancer.Service) map[string][]balancer.Backend {
+	out := make(map[string][]balancer.Backend)
+	for i := range services {
+		svc := &services[i]
+		v := old.View(svc.Name)
+		if v == nil {
+			continue
+		}
+		for _, b := range svc.Backends {
+			st, ok := d.states[b.ID]
+			if !ok {
+				st = b.Admin.State()
+			}
+			if st != balancer.Down && v.State(b.ID) == balancer.Down {
+				out[svc.Name] = append(out[svc.Name], b)
+			}
+		}
+	}
+	return out
 }
 
 // leavingBackends are those of old whose id is not in services any more, of

@@ -109,7 +109,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		Conntrack: d.conntrack, Elements: d.rules, Events: d.events.add,
 		Snapshot: d.snapshot.Load, Now: d.now, Log: d.log,
 	})
-	d.snapshot.Store(d.build(next.Services, nil))
+	d.snapshot.Store(d.build(next.Services, nil, balancer.Down))
 	d.loadSessions()
 
 	g, ctx := errgroup.WithContext(ctx)

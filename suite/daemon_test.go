@@ -169,6 +169,13 @@ func (d *daemon) end() {
 func (b *bed) reload(services ...string) (refusal string) {
 	b.t.Helper()
 	b.configure(services...)
+	return b.hangUp()
+}
+
+// hangUp sends SIGHUP and returns when the daemon has taken the file or refused
+// it.
+func (b *bed) hangUp() (refusal string) {
+	b.t.Helper()
 	answers := func() []logLine {
 		return b.daemon.find(func(l logLine) bool {
 			return l.str("kind") == "config-changed" || strings.HasPrefix(l.str("msg"), "reload: nothing has changed")
