@@ -172,14 +172,16 @@ func (c *core) stale(j *job, e *Entry, now int64) bool {
 		return false
 	}
 	fl.id = e.ID
-	switch j.reason {
-	case reasonUnreplied:
-		if e.Status&SeenReply != 0 {
-			fl.flags |= flowReplied
-			fl.turned = now
+	if j.reason == reasonUnreplied && e.Status&SeenReply != 0 {
+		fl.flags |= flowReplied
+		fl.turned = now
+		if !c.answeredSince(j) {
 			c.reconsider(j)
 			return false
 		}
+		j.reason = reasonReplied
+	}
+	switch j.reason {
 	case reasonReplied, reasonReconciled, reasonSilent:
 		if c.spokenSince(j, e, now) {
 			c.stays(j, now)
@@ -232,6 +234,18 @@ func (c *core) lifetime(e *Entry) time.Duration {
 		return replied
 	}
 	return unreplied
+}
+
+// answeredSince reports whether the backend has answered the session of a job
+// where it went: the old flow's first answer was told of too late, the proof is
+// there nevertheless.
+func (c *core) answeredSince(j *job) bool {
+	tr := c.sessionOf(j)
+	if tr == nil || tr.base == 0 || c.flows.client(tr.base) != j.newClient {
+		return false
+	}
+	g := c.flows.at(tr.base)
+	return g.has(flowReplied) && g.turned >= j.since
 }
 
 // reconsider takes back a move that was made because the old flow had no

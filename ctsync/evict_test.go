@@ -26,7 +26,7 @@ func crowd(w *world, n int) {
 	for i := range n {
 		b := w.first(key(i), client(i))
 		w.reply(client(i), b)
-		w.elements.Put(w.view(), zoneBase, []balancer.Element{{Key: key(i), Backend: b, Timeout: 10 * time.Minute}})
+		w.learn(balancer.Element{Key: key(i), Backend: b, Timeout: 10 * time.Minute})
 	}
 }
 
@@ -37,7 +37,7 @@ func TestEvictedBackendLosesAllAndItsSessionsGoOn(t *testing.T) {
 			w := newWorld(t, func(s *balancer.Service) { s.Pinning = pinning })
 			crowd(w, n)
 			// The kernel knows one that Go does not.
-			w.elements.Put(w.view(), zoneBase, []balancer.Element{{Key: key(n), Backend: 2}})
+			w.learn(balancer.Element{Key: key(n), Backend: 2})
 			w.pass(5 * time.Second)
 			before := w.view()
 			w.states = map[uint16]balancer.State{2: balancer.Down}

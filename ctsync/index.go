@@ -78,7 +78,8 @@ func (x *index) grow() {
 // run moves up unless its home lies behind the gap.
 func (x *index) remove(hash, ref uint32) {
 	p, ok := x.first(hash)
-	for ; ok && x.slots[p].ref != ref; p, ok = x.next(p) {
+	for ok && x.slots[p].ref != ref {
+		p, ok = x.next(p)
 	}
 	if !ok {
 		return

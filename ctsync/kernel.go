@@ -281,9 +281,9 @@ func (k *Kernel) Events(ctx context.Context, mask uint32, ready func(), fn func(
 		if err := k.heard.conn.JoinGroup(group); err != nil {
 			return fmt.Errorf("join conntrack's events: %w", err)
 		}
-		defer k.heard.conn.LeaveGroup(group)
+		defer func() { _ = k.heard.conn.LeaveGroup(group) }() // the next call joins again anyway
 	}
-	stop := context.AfterFunc(ctx, func() { k.heard.deadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = k.heard.deadline(time.Unix(1, 0)) }) // fails if closed, which ends this too
 	defer stop()
 	ready()
 	events := make([]Event, 0, eventsAtOnce)

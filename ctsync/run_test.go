@@ -177,7 +177,7 @@ func TestRunTakesOverAndRenews(t *testing.T) {
 		w := newWorld(t, func(s *balancer.Service) { s.SessionTTL = 10 * time.Minute; s.MaxSessions = 5000 })
 		const n = 1000
 		for i := range n {
-			w.elements.Put(w.view(), zoneBase, []balancer.Element{{Key: key(i), Backend: 2, Timeout: 9 * time.Minute}})
+			w.learn(balancer.Element{Key: key(i), Backend: 2, Timeout: 9 * time.Minute})
 		}
 		r := run(t, w)
 		r.at(200 * time.Millisecond)

@@ -67,14 +67,13 @@ type savedSession struct {
 func (s *Sync) Save(w io.Writer) error {
 	sum := crc32.New(castagnoli)
 	out := bufio.NewWriterSize(io.MultiWriter(w, sum), 1<<16)
-	out.WriteString(snapshotHeader)
+	buf := []byte(snapshotHeader)
 	s.mu.Lock()
 	s.catchUp()
 	tables := slices.SortedFunc(maps.Values(s.byName), func(a, b *Table) int { return cmp.Compare(a.name, b.name) })
 	s.unlock()
-	var buf []byte
 	for _, t := range tables {
-		buf = append(buf[:0], snapshotTable)
+		buf = append(buf, snapshotTable)
 		buf = appendBytes(appendBytes(buf, []byte(t.name)), []byte(t.layout))
 		buf = binary.AppendUvarint(buf, uint64(t.stride))
 		for h, more := handle(0), true; more; more = h != 0 {
@@ -88,7 +87,9 @@ func (s *Sync) Save(w io.Writer) error {
 			buf = buf[:0]
 		}
 	}
-	out.WriteByte(snapshotEnd)
+	if _, err := out.Write(append(buf, snapshotEnd)); err != nil {
+		return fmt.Errorf("save sessions: %w", err)
+	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("save sessions: %w", err)
 	}

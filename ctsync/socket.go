@@ -101,8 +101,8 @@ func (s *socket) send(b []byte) error {
 	waited := s.raw.Write(func(fd uintptr) bool {
 		for {
 			err = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-			if err != unix.EINTR { //nolint:errorlint // a bare errno
-				return err != unix.EAGAIN //nolint:errorlint // a bare errno
+			if err != unix.EINTR {
+				return err != unix.EAGAIN
 			}
 		}
 	})

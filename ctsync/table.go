@@ -1,10 +1,9 @@
 package ctsync
 
 import (
-	"time"
-
 	"hash/maphash"
 	"sync/atomic"
+	"time"
 
 	"github.com/roamlb/roamlb/balancer"
 )

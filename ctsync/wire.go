@@ -19,14 +19,14 @@ const (
 	familyLen = 4 // struct nfgenmsg
 	attrLen   = unix.NLA_HDRLEN
 
-	msgNew    = unix.NFNL_SUBSYS_CTNETLINK<<8 | 0 // IPCTNL_MSG_CT_NEW: new or changed
+	msgNew    = unix.NFNL_SUBSYS_CTNETLINK << 8   // IPCTNL_MSG_CT_NEW: new or changed
 	msgGet    = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1 // IPCTNL_MSG_CT_GET
 	msgDelete = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2 // IPCTNL_MSG_CT_DELETE
 
 	groupUpdate  = 2 // NFNLGRP_CONNTRACK_UPDATE
 	groupDestroy = 3 // NFNLGRP_CONNTRACK_DESTROY
 
-	// enum ctattr_type
+	// Of enum ctattr_type.
 	ctaTupleOrig    = 1
 	ctaTupleReply   = 2
 	ctaStatus       = 3
@@ -37,18 +37,18 @@ const (
 	ctaZone         = 18
 	ctaMarkMask     = 21
 
-	// enum ctattr_tuple
+	// Of enum ctattr_tuple.
 	tupleIP    = 1
 	tupleProto = 2
 	tupleZone  = 3
 
-	// enum ctattr_ip
+	// Of enum ctattr_ip.
 	ipV4Src = 1
 	ipV4Dst = 2
 	ipV6Src = 3
 	ipV6Dst = 4
 
-	// enum ctattr_l4proto
+	// Of enum ctattr_l4proto.
 	protoNum     = 1
 	protoSrcPort = 2
 	protoDstPort = 3

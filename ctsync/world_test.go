@@ -203,6 +203,14 @@ func (f *fakeElements) Dump(v *balancer.View, _ uint16, fn func(balancer.Element
 	return err
 }
 
+// learn gives the kernel an element.
+func (w *world) learn(e balancer.Element) {
+	w.t.Helper()
+	if err := w.elements.Put(w.view(), zoneBase, []balancer.Element{e}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func (f *fakeElements) get(v *balancer.View, key []byte, v6 bool) (balancer.Element, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -382,6 +390,7 @@ func (w *world) reply(client netip.AddrPort, backend uint16) {
 	if e == nil {
 		w.ct.mu.Unlock()
 		w.t.Fatalf("reply to %v, which has no entry", client)
+		return
 	}
 	first := e.Status&SeenReply == 0
 	e.Status |= SeenReply
@@ -395,11 +404,9 @@ func (w *world) reply(client netip.AddrPort, backend uint16) {
 }
 
 // exchange is a packet and its answer.
-func (w *world) exchange(k []byte, client netip.AddrPort) uint16 {
+func (w *world) exchange(k []byte, client netip.AddrPort) {
 	w.t.Helper()
-	b := w.speak(k, client)
-	w.reply(client, b)
-	return b
+	w.reply(client, w.speak(k, client))
 }
 
 // stream makes a client's entry one that has long been talked on.

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/roamlb/roamlb/internal/lab"
 )
 
@@ -122,12 +124,37 @@ func (t tally) during(from, to time.Time) (n [kinds]int) {
 	return n
 }
 
+// parts is in how many parts a second's datagrams are sent. Whoever is late,
+// on a busy machine, catches up within a part: more at once than a part would
+// only show how much fits into the sockets' buffers.
+const parts = 20
+
 // send sends a second's datagrams at their rate and waits for the answers.
 func (t *traffic) send(ctx context.Context, s *second) tally {
-	replies, err := t.bed.clients.ExchangeAll(ctx, s.list, t.rate, patience)
-	if err != nil {
+	tick := time.NewTicker(time.Second / parts)
+	defer tick.Stop()
+	replies := make([]lab.Reply, len(s.list))
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range parts {
+		from, to := len(s.list)*i/parts, len(s.list)*(i+1)/parts
+		g.Go(func() error {
+			part, err := t.bed.clients.ExchangeAll(ctx, s.list[from:to], t.rate, patience)
+			copy(replies[from:to], part)
+			return err
+		})
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	if err := g.Wait(); err != nil {
 		return tally{err: err}
 	}
+	return s.tally(replies)
+}
+
+// tally sums up the replies to a second's datagrams.
+func (s *second) tally(replies []lab.Reply) tally {
 	sum := tally{sent: len(replies)}
 	for i, r := range replies {
 		if !r.Answered() {
@@ -142,9 +169,9 @@ func (t *traffic) send(ctx context.Context, s *second) tally {
 	return sum
 }
 
-// run sends for n seconds, each in time whatever became of the one before, and
-// hands every second's tally to show, in their order and as soon as it is known.
-// It returns when all are shown, or with the first error.
+// run sends for n seconds, whatever became of the ones before, and hands every
+// second's tally to show, in their order and as soon as it is known. It returns
+// when all are shown, or with the first error.
 func (t *traffic) run(ctx context.Context, n int, show func(int, tally)) error {
 	results := make(chan chan tally, n) // a place for each second: never full
 	go func() {
@@ -164,17 +191,17 @@ func (t *traffic) run(ctx context.Context, n int, show func(int, tally)) error {
 			}
 		}
 	}()
-	i := 0
+	second := 0
 	var failed error
 	for result := range results {
-		i++
+		second++
 		sum := <-result
 		switch {
 		case failed != nil:
 		case sum.err != nil:
 			failed = sum.err
 		default:
-			show(i, sum)
+			show(second, sum)
 		}
 	}
 	if failed == nil {
