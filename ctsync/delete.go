@@ -261,7 +261,7 @@ func (c *core) reconsider(j *job) {
 	}
 	c.leave(t, h, tr)
 	c.settleOn(t, h, tr, j.flow)
-	c.await(t, h, tr, g, j.since, false)
+	c.await(t, h, tr, g, j.since, j.weak)
 }
 
 // stays deals with a flow whose client has spoken after its session had

@@ -159,7 +159,7 @@ func TestModel(t *testing.T) {
 			}
 		}
 		h.ct.onDelete = func(e *fakeEntry) {
-			if err := h.judge(e); err != nil { for _, e := range h.told { println(string(e.Kind), e.Reason, e.OldClient.String(), e.NewClient.String(), e.Session[7]) }; for _, e := range h.ct.entries { println("  ", e.Client.String(), e.Zone, e.Status, e.ID) }
+			if err := h.judge(e); err != nil {
 				rt.Fatal(err)
 			}
 		}

@@ -28,6 +28,7 @@ type why struct {
 	cause   int64 // of the deletion: when the roam or its proof was
 	packets uint64
 	counted bool // packets is how many the client had sent by the roam
+	weak    bool // the new flow may be older than the roam
 }
 
 // roam handles a session that is seen on flow g although another flow is its
@@ -58,7 +59,7 @@ func (c *core) roam(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, o
 	if !old {
 		c.overtaken(t, h, tr, g)
 	}
-	w := why{since: f.At, cause: f.At}
+	w := why{since: f.At, cause: f.At, weak: !f.NewFlow}
 	switch {
 	case base.dead(), policy == balancer.StaleNever:
 		c.move(t, h, tr, g, w)
@@ -79,7 +80,7 @@ func (c *core) roam(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, o
 		c.move(t, h, tr, g, w)
 		t.confirm(h, gen)
 	default:
-		c.await(t, h, tr, g, f.At, !f.NewFlow)
+		c.await(t, h, tr, g, f.At, w.weak)
 	}
 }
 

@@ -131,6 +131,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	})
 	g.Go(named("queues", func() error {
 		defer stopSync()
+		defer d.saySessions()
 		defer d.sayQueues()
 		return queue.Run(ctx)
 	}))
@@ -170,6 +171,14 @@ func (d *Daemon) start(ctx context.Context, next store.State) error {
 func (d *Daemon) sayQueues() {
 	for _, q := range d.queue.Stats() {
 		d.log.Info("queue", "number", q.Queue, "packets", q.Packets, "bursts", q.Bursts, "verdicts", q.Verdicts)
+	}
+}
+
+// saySessions logs what the services' sessions have come to.
+func (d *Daemon) saySessions() {
+	for name, s := range d.sync.Stats().Services {
+		d.log.Info("sessions", "service", name, "sessions", s.Sessions, "unanswered", s.Unanswered,
+			"roams", s.Roams, "deleted", s.Deleted, "evicted", s.Evicted)
 	}
 }
 

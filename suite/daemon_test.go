@@ -187,6 +187,22 @@ func (b *bed) hangUp() (refusal string) {
 	return answers()[before].str("error")
 }
 
+// count is a figure of the line about sessions that the daemon logs when it
+// stops.
+func (d *daemon) count(figure string) int {
+	d.t.Helper()
+	<-d.done
+	lines := d.find(func(l logLine) bool { return l.str("msg") == "sessions" })
+	if len(lines) != 1 {
+		d.t.Fatalf("the daemon has %d lines about sessions:\n%s", len(lines), d.tail(20))
+	}
+	n, ok := lines[0].fields[figure].(float64)
+	if !ok {
+		d.t.Fatalf("no figure %q in %s", figure, lines[0].text)
+	}
+	return int(n)
+}
+
 // packets is how many packets the daemon saw, as it says when it stops.
 func (d *daemon) packets() int {
 	d.t.Helper()

@@ -107,7 +107,7 @@ func floodOf(keys int) lab.FloodOptions {
 // unseen for longest, and traffic goes on.
 func TestMaxSessions(t *testing.T) {
 	b := newBed(t, bedOptions{answer: func(_ int, p []byte) bool { return p[len(p)-1] != 'x' }})
-	b.serve(b.service("max_sessions: 200", "session_ttl: 3s", "timeouts: {unreplied: 1s, replied: 1s}"))
+	b.serve(b.service("max_sessions: 200"))
 	answered := numbers(0, 100)
 	b.place(answered, 0)
 	home := b.place(answered, 1)
@@ -127,4 +127,34 @@ func TestMaxSessions(t *testing.T) {
 		b.exchange(0, datagram(client(true, 1000+rand.IntN(5000), 20000), 20_000+i, 0))
 	}
 	b.place(answered, 3)
+	b.daemon.stop()
+	if got := b.daemon.count("sessions"); got > 200 || got < 100 {
+		t.Errorf("%d sessions in the end, max_sessions is 200", got)
+	}
+	if got := b.daemon.count("unanswered"); got > 50 {
+		t.Errorf("%d sessions that were never answered, want a quarter of max_sessions at most", got)
+	}
+	if got := b.daemon.count("evicted"); got < 2000 {
+		t.Errorf("%d evicted, want at least those of the flood", got)
+	}
+}
+
+// A session that is over makes room by itself.
+func TestSessionTTL(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service("session_ttl: 1s", "timeouts: {unreplied: 1s, replied: 1s}"))
+	live := numbers(0, 100)
+	b.place(live, 0)
+	kept := client(false, 500, 20000)
+	lab.WaitFor(t, slow(10*time.Second), "the entries have timed out", func() bool {
+		b.exchange(0, datagram(kept, 500, int(time.Now().UnixMilli()))) // this one goes on
+		return len(b.entries()) <= 1
+	})
+	for begin := time.Now(); time.Since(begin) < slow(4*time.Second); time.Sleep(200 * time.Millisecond) {
+		b.exchange(0, datagram(kept, 500, int(time.Now().UnixMilli())))
+	}
+	b.daemon.stop()
+	if got := b.daemon.count("sessions"); got != 1 {
+		t.Errorf("%d sessions are left, want the one that goes on", got)
+	}
 }

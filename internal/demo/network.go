@@ -113,7 +113,17 @@ func (b *bed) exchange(ctx context.Context, from, to netip.AddrPort, of session)
 }
 
 // exchangeAll sends datagrams at a moderate rate and returns a reply for each,
-// a zero one where none came.
+// a zero one where none came. It never has more under way than the sockets'
+// buffers hold.
 func (b *bed) exchangeAll(ctx context.Context, list []lab.Datagram) ([]lab.Reply, error) {
-	return b.clients.ExchangeAll(ctx, list, 5000, patience)
+	const rate, atOnce = 5000, 200
+	replies := make([]lab.Reply, 0, len(list))
+	for part := range slices.Chunk(list, atOnce) {
+		more, err := b.clients.ExchangeAll(ctx, part, rate, patience)
+		if err != nil {
+			return nil, err
+		}
+		replies = append(replies, more...)
+	}
+	return replies, nil
 }
