@@ -219,7 +219,7 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 	// reconciler or the next change.
 	warn := func(what string, err error) {
 		if err != nil && ctx.Err() == nil {
-			d.log.Warn(what, "error", err)
+			d.log.Warn("after a change", "step", what, "error", err)
 		}
 	}
 	warn("write sessions off the ring", d.writeOffRing(old, mid))

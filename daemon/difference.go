@@ -74,20 +74,18 @@ func serviceDifferences(h, w *balancer.Service) []string {
 // at a start only.
 func needRestart(have, want *config.File) []string {
 	var out []string
-	a, b := *have, *want
-	a.Services, b.Services = nil, nil
 	for _, m := range []struct {
 		name string
 		x, y any
 	}{
-		{"api", a.API, b.API},
-		{"state", a.State, b.State},
-		{"netns", a.NetNS, b.NetNS},
-		{"nft", a.NFT, b.NFT},
-		{"queues", a.Queues, b.Queues},
-		{"mark_mask", a.MarkMask, b.MarkMask},
-		{"zone_base", a.ZoneBase, b.ZoneBase},
-		{"log", a.Log, b.Log},
+		{"api", have.API, want.API},
+		{"state", have.State, want.State},
+		{"netns", have.NetNS, want.NetNS},
+		{"nft", have.NFT, want.NFT},
+		{"queues", have.Queues, want.Queues},
+		{"mark_mask", have.MarkMask, want.MarkMask},
+		{"zone_base", have.ZoneBase, want.ZoneBase},
+		{"log", have.Log, want.Log},
 	} {
 		if !reflect.DeepEqual(m.x, m.y) {
 			out = append(out, m.name)

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"maps"
 	"net/netip"
 	"sync"
 
@@ -53,10 +54,7 @@ func (a *arrivals) of(session int) arrival {
 		return arrival{}
 	}
 	out := *r
-	out.count = make(map[int]int, len(r.count))
-	for k, v := range r.count {
-		out.count[k] = v
-	}
+	out.count = maps.Clone(r.count)
 	return out
 }
 
@@ -67,10 +65,4 @@ func (a arrival) total() int {
 		n += c
 	}
 	return n
-}
-
-func (a *arrivals) reset() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	clear(a.byKey)
 }

@@ -87,7 +87,7 @@ func (b *bed) close() {
 	if b.ct != nil {
 		errs = append(errs, b.ct.Close())
 	}
-	if err := errors.Join(append(errs, b.Network.Close())...); err != nil {
+	if err := errors.Join(append(errs, b.Close())...); err != nil {
 		b.t.Error(err)
 	}
 }

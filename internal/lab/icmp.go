@@ -50,7 +50,9 @@ func PortUnreachable(from netip.Addr, inner []byte) []byte {
 //	4  the MTU; in ICMP its lower half alone, the rest unused
 //	8  the packet that it is about
 func icmpError(from netip.Addr, kind, code uint8, mtu uint32, inner []byte) []byte {
-	to, room, protocol := netip.Addr{}, 0, uint8(0)
+	var to netip.Addr
+	var room int
+	var protocol uint8
 	if from.Is4() {
 		to, _ = netip.AddrFromSlice(inner[12:16])
 		room, protocol = icmpErrorSize-ipv4HeaderSize-icmpHeaderSize, unix.IPPROTO_ICMP

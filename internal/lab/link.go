@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -138,6 +139,9 @@ func (n *Namespace) addAddress(link string, addr netip.Prefix) error {
 	return n.awaitLocal(addr.Addr())
 }
 
+// errNotLocal says that packets to an address are not taken as the host's own.
+var errNotLocal = errors.New("no local route")
+
 // awaitLocal waits until the namespace takes packets to the address. The
 // kernel adds the route of an IPv6 address in the background, even where no
 // duplicate detection is due.
@@ -148,7 +152,7 @@ func (n *Namespace) awaitLocal(addr netip.Addr) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("address %s in namespace %s is not in use (%v): route %v", addr, n.name, err, found)
+			return fmt.Errorf("address %s in namespace %s is not in use (route %v): %w", addr, n.name, found, errors.Join(err, errNotLocal))
 		}
 	}
 }

@@ -76,7 +76,7 @@ func TestSocketsShareClients(t *testing.T) {
 				conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(family.server)))
 				return err
 			})
-			defer closeAll(list)
+			defer func() { _ = closeAll(list) }()
 			if err != nil {
 				t.Fatal(err)
 			}

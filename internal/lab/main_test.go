@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/roamlb/roamlb/internal/lab"
 	"go.uber.org/goleak"
+
+	"github.com/roamlb/roamlb/internal/lab"
 )
 
 // programEnv makes the test binary behave as a small program that enters the

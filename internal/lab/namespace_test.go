@@ -12,8 +12,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/roamlb/roamlb/internal/lab"
 	"go.uber.org/goleak"
+
+	"github.com/roamlb/roamlb/internal/lab"
 )
 
 func newNamespace(t *testing.T, name string) *lab.Namespace {

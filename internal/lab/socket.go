@@ -71,7 +71,8 @@ func (s *socket) receive(ready func(fd uintptr) bool) {
 	// The error is that the socket was closed: that is how this ends.
 	_ = s.conn.Read(func(fd uintptr) bool {
 		// To the last: only what arrives later wakes this up again.
-		for !s.closing.Load() && ready(fd) {
+		for more := true; more && !s.closing.Load(); {
+			more = ready(fd)
 		}
 		return s.closing.Load()
 	})
