@@ -16,7 +16,7 @@ DATAPLANE ?= ./hashing ./nft ./nfq ./ctsync ./check ./daemon ./internal/lab ./su
 GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)'
 TOOL := go tool -modfile=tools/go.mod
 REPORT := go run ./scripts/testreport $(if $(CI),-strict)
-GOTEST := go test -json -count=1 $(if $(RUN),-run '$(RUN)')
+GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
@@ -28,8 +28,13 @@ build: need-go ## build bin/roamlb (the default)
 demo: build ## show roaming between network namespaces; KEEP=1 leaves them running
 	./bin/roamlb demo $(if $(KEEP),--keep)
 
+# The suite runs by itself: its traffic is timed. There it is the program under
+# test that is built with the race detector, not what sends to it.
+packages = $(shell go list $(PKGS))
 test: need-go need-cc ## unit and data-plane tests with the race detector; PKGS=./nft RUN=Name to choose
-	@CGO_ENABLED=1 $(REPORT) $(GOTEST) -race -timeout 5m $(PKGS)
+	@CGO_ENABLED=1 ROAMLB_RACE=1 $(REPORT) sh -c ' \
+	$(if $(filter-out %/suite,$(packages)),$(GOTEST) -race -timeout 5m $(filter-out %/suite,$(packages));) \
+	$(if $(filter %/suite,$(packages)),$(GOTEST) -timeout 5m $(filter %/suite,$(packages));)'
 
 # Where the tests run for these two there is no compiler: the program goes along.
 test-user test-vm: export ROAMLB_BIN = $(CURDIR)/bin/roamlb

@@ -51,6 +51,8 @@ func (b *bed) launch() {
 		b.t.Fatal(err)
 	}
 	cmd.Stdout, cmd.Stderr = w, w
+	// A program with the race detector sleeps a second before it exits.
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=20 "+os.Getenv("GORACE"))
 	if err := b.LB.Start(cmd); err != nil {
 		b.t.Fatal(err)
 	}

@@ -3,5 +3,6 @@
 // what a user would lose if it failed.
 //
 // ROAMLB_SCALE scales the counts (1 as they stand), ROAMLB_LONG runs those that
-// take long in full, ROAMLB_BIN names a program that is built already.
+// take long in full. ROAMLB_BIN names a program that is built already;
+// ROAMLB_RACE builds it with the race detector.
 package suite

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,38 +28,36 @@ func deep(session, offset int) []byte {
 // Large datagrams come in fragments, of which the key is in one: whichever it
 // is, and in whatever order they come, the session stays.
 func TestFragments(t *testing.T) {
-	for _, offset := range []int{1, 3000} {
-		for _, pinning := range []string{"auto", "flow"} {
-			t.Run(fmt.Sprintf("key at %d, %s", offset, pinning), func(t *testing.T) {
-				b := newBed(t, bedOptions{})
-				b.serve(b.service("pinning: "+pinning, fmt.Sprintf("key: {offset: %d, length: 8}", offset)))
-				raw, err := b.RawSender(b.Clients)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer raw.Close()
-				seen := make(map[int]bool)
-				for i := range 20 {
-					v6 := i%2 == 1
-					p := deep(i, offset)
-					home := b.exchange(0, lab.Datagram{Src: client(v6, i, 20000), Dst: listener(v6), Payload: p})[0].Number()
-					seen[home] = true
-					at := client(!v6, i, 20000) // the session roams, its fragments last first
-					reply := b.expect(at, p)
-					list := lab.Fragments(lab.UDPPacket(at, listener(!v6), p, lab.PacketOptions{}), 1400, uint32(i+1))
-					for j := len(list) - 1; j >= 0; j-- {
-						if _, err := raw.Send(list[j]); err != nil {
-							t.Fatal(err)
-						}
-					}
-					if r := reply(); r.Number() != home || r.From != listener(!v6) {
-						t.Fatalf("session %d moved from backend %d to %d (answer from %v) when it roamed", i, home, r.Number(), r.From)
-					}
-				}
-				if len(seen) < 2 {
-					t.Error("all sessions are at one backend: the key was not read")
-				}
-			})
+	b := newBed(t, bedOptions{})
+	offsets, pinnings := []int{1, 3000}, []string{"auto", "flow"}
+	var services []string
+	for i, offset := range offsets {
+		for j, pinning := range pinnings {
+			services = append(services, b.serviceNamed(fmt.Sprintf("s%d%d", i, j), uint16(port+len(services)),
+				"pinning: "+pinning, fmt.Sprintf("key: {offset: %d, length: 8}", offset)))
+		}
+	}
+	b.serve(services...)
+	for i := range services {
+		what := fmt.Sprintf("key at %d, pinning %s", offsets[i/len(pinnings)], pinnings[i%len(pinnings)])
+		to := func(v6 bool) netip.AddrPort { return netip.AddrPortFrom(listener(v6).Addr(), uint16(port+i)) }
+		seen := make(map[int]bool)
+		for session := range 20 {
+			v6 := session%2 == 1
+			p := deep(session, offsets[i/len(pinnings)])
+			home := b.exchange(0, lab.Datagram{Src: client(v6, session, uint16(20000+i)), Dst: to(v6), Payload: p})[0].Number()
+			seen[home] = true
+			at := client(!v6, session, uint16(20000+i)) // the session roams, its fragments last first
+			reply := b.expect(at, p)
+			list := lab.Fragments(lab.UDPPacket(at, to(!v6), p, lab.PacketOptions{}), 1400, uint32(100*i+session+1))
+			slices.Reverse(list)
+			b.sendRaw(b.Clients, list...)
+			if r := reply(); r.Number() != home || r.From != to(!v6) {
+				t.Fatalf("%s: session %d moved from backend %d to %d (answer from %v) when it roamed", what, session, home, r.Number(), r.From)
+			}
+		}
+		if len(seen) < 2 {
+			t.Errorf("%s: all sessions are at one backend: the key was not read", what)
 		}
 	}
 }
@@ -95,11 +94,6 @@ func TestExtensionHeaders(t *testing.T) {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})
 			b.serve(b.service("pinning: " + pinning))
-			raw, err := b.RawSender(b.Clients)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer raw.Close()
 			for i, headers := range [][]lab.Extension{
 				{{Header: lab.HopByHop}},
 				{{Header: lab.DestinationOptions}},
@@ -111,9 +105,7 @@ func TestExtensionHeaders(t *testing.T) {
 					home := b.exchange(0, datagram(old, session, 0))[0].Number()
 					p := payload(session, 1)
 					reply := b.expect(at, p)
-					if _, err := raw.Send(lab.UDPPacket(at, listener(true), p, lab.PacketOptions{Extensions: headers})); err != nil {
-						t.Fatal(err)
-					}
+					b.sendRaw(b.Clients, lab.UDPPacket(at, listener(true), p, lab.PacketOptions{Extensions: headers}))
 					if r := reply(); r.Number() != home {
 						t.Fatalf("headers %v: session %d moved from backend %d to %d when it roamed", headers, session, home, r.Number())
 					}

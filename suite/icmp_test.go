@@ -39,14 +39,15 @@ func (k *icmpKind) packet(from netip.Addr, inner []byte) []byte {
 	return lab.PortUnreachable(from, inner)
 }
 
-// icmpCases runs a test for every way in which a flow can be translated.
-func icmpCases(t *testing.T, test func(t *testing.T, b *bed, v6 bool)) {
+// ICMP errors must find their way through every kind of translation.
+func TestErrors(t *testing.T) {
 	for _, lines := range [][]string{{"pinning: session"}, {"pinning: flow"}, {"pinning: session", "snat: masquerade"}} {
 		t.Run(fmt.Sprint(lines), func(t *testing.T) {
 			b := newBed(t, bedOptions{clients: lab.ClientOptions{ICMPErrors: true}})
 			b.serve(b.service(lines...))
 			for _, v6 := range []bool{false, true} {
-				test(t, b, v6)
+				b.errorsAboutABackend(v6)
+				b.errorsAboutAReply(v6)
 			}
 		})
 	}
@@ -55,57 +56,55 @@ func icmpCases(t *testing.T, test func(t *testing.T, b *bed, v6 bool)) {
 // A client must learn that its backend is gone, or that its datagrams are too
 // big for a link behind the balancer: from an error about the listener, for it
 // knows of no backend.
-func TestErrorsAboutABackend(t *testing.T) {
-	icmpCases(t, func(t *testing.T, b *bed, v6 bool) {
-		for i, k := range append(icmpKinds, icmpKinds...) {
-			at := client(v6, i, 20000)
-			d := datagram(at, i, 0)
-			home := b.Backend(b.exchange(0, d)[0].Number())
-			by := addressOf(home, v6)
-			if i >= len(icmpKinds) { // a router's, in front of the backend
-				by = router(v6)
-			}
-			inner := lab.UDPPacket(b.arrived.of(i).from, netip.AddrPortFrom(addressOf(home, v6), port), d.Payload, lab.PacketOptions{TTL: 63})
-			before := len(b.clients.Errors())
-			b.sendRaw(home.Namespace, k.packet(by, inner))
-			lab.WaitFor(t, 5*time.Second, k.name+" reaches the client", func() bool { return len(b.clients.Errors()) > before })
-			e := b.clients.Errors()[before]
-			if e.At != at || e.To != d.Dst || [2]byte{e.Type, e.Code} != k.number(v6) || k.mtu > 0 && e.MTU != k.mtu {
-				t.Errorf("%s, by %v: the client has %+v, want it about %v -> %v", k.name, by, e, at, d.Dst)
-			}
+func (b *bed) errorsAboutABackend(v6 bool) {
+	b.t.Helper()
+	for i, k := range append(icmpKinds, icmpKinds...) {
+		at := client(v6, i, 20000)
+		d := datagram(at, i, 0)
+		home := b.Backend(b.exchange(0, d)[0].Number())
+		by := addressOf(home, v6)
+		if i >= len(icmpKinds) { // a router's, in front of the backend
+			by = router(v6)
 		}
-	})
+		inner := lab.UDPPacket(b.arrived.of(i).from, netip.AddrPortFrom(addressOf(home, v6), port), d.Payload, lab.PacketOptions{TTL: 63})
+		before := len(b.clients.Errors())
+		b.sendRaw(home.Namespace, k.packet(by, inner))
+		lab.WaitFor(b.t, 5*time.Second, k.name+" reaches the client", func() bool { return len(b.clients.Errors()) > before })
+		e := b.clients.Errors()[before]
+		if e.At != at || e.To != d.Dst || [2]byte{e.Type, e.Code} != k.number(v6) || k.mtu > 0 && e.MTU != k.mtu {
+			b.t.Errorf("%s, by %v: the client has %+v, want it about %v -> %v", k.name, by, e, at, d.Dst)
+		}
+	}
 }
 
 // A backend must learn that its client is gone, or that its answers are too big
 // for a link on the client's side: without that every large answer is lost for
 // good. The error speaks of the listener; the backend knows only itself.
-func TestErrorsAboutAReply(t *testing.T) {
-	icmpCases(t, func(t *testing.T, b *bed, v6 bool) {
-		for i, k := range append(icmpKinds, icmpKinds...) {
-			at := client(v6, i, 20000)
-			d := datagram(at, i, 0)
-			home := b.Backend(b.exchange(0, d)[0].Number())
-			if i == 1 { // the same after the session has roamed
-				at = client(v6, 100+i, 20000)
-				d.Src = at
-				b.exchange(0, d)
-			}
-			by := at.Addr()
-			if i >= len(icmpKinds) {
-				by = router(v6)
-			}
-			tap := b.tap(home.Namespace, v6)
-			want := quote{
-				kind: k.number(v6), mtu: k.mtu,
-				src: netip.AddrPortFrom(addressOf(home, v6), port), dst: b.arrived.of(i).from,
-			}
-			got := b.sendUntil(tap, k.packet(by, lab.UDPPacket(d.Dst, at, d.Payload, lab.PacketOptions{TTL: 63})))
-			if got[0] != want {
-				t.Errorf("%s by %v: backend %d has %+v, want %+v", k.name, by, home.Number, got[0], want)
-			}
+func (b *bed) errorsAboutAReply(v6 bool) {
+	b.t.Helper()
+	for i, k := range append(icmpKinds, icmpKinds...) {
+		at := client(v6, i, 20000)
+		d := datagram(at, i, 0)
+		home := b.Backend(b.exchange(0, d)[0].Number())
+		if i == 1 { // the same after the session has roamed
+			at = client(v6, 100+i, 20000)
+			d.Src = at
+			b.exchange(0, d)
 		}
-	})
+		by := at.Addr()
+		if i >= len(icmpKinds) {
+			by = router(v6)
+		}
+		tap := b.tap(home.Namespace, v6)
+		want := quote{
+			kind: k.number(v6), mtu: k.mtu,
+			src: netip.AddrPortFrom(addressOf(home, v6), port), dst: b.arrived.of(i).from,
+		}
+		got := b.sendUntil(tap, k.packet(by, lab.UDPPacket(d.Dst, at, d.Payload, lab.PacketOptions{TTL: 63})))
+		if got[0] != want {
+			b.t.Errorf("%s by %v: backend %d has %+v, want %+v", k.name, by, home.Number, got[0], want)
+		}
+	}
 }
 
 // router is the address of one on the way, on no host of the network.

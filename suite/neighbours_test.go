@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 
 	"github.com/roamlb/roamlb/balancer"
@@ -147,16 +148,32 @@ func setCTBits(set uint32) []expr.Any {
 	}
 }
 
-// theirs are the conntrack entries that are not of our service, as text.
+// theirs are the conntrack entries that are not ours, as text.
 func (b *bed) theirs() []string {
 	b.t.Helper()
 	var out []string
 	for _, e := range b.entries() {
-		if e.listener.Port() != port || e.listener.Addr() != listener(false).Addr() && e.listener.Addr() != listener(true).Addr() {
+		if e.mark&ourMarks.Ours() == 0 {
 			out = append(out, fmt.Sprintf("%+v", e))
 		}
 	}
 	return out
+}
+
+// twinEntries are entries of the neighbour's that look like ours in all but the
+// mark: to our listener, in the zone of a backend of ours.
+func (b *bed) twinEntries() {
+	b.t.Helper()
+	for zone := range uint16(len(b.Backends)) {
+		for _, v6 := range []bool{false, true} {
+			src, dst := client(v6, 900, 30000+zone), listener(v6)
+			f := conntrack.NewFlow(unix.IPPROTO_UDP, conntrack.StatusConfirmed|conntrack.StatusSeenReply, src.Addr(), dst.Addr(), src.Port(), dst.Port(), 600, theirCTMark)
+			f.TupleOrig.Zone = 1 + zone
+			if err := b.ct.Create(f); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+	}
 }
 
 // neighbourFlows begins the neighbour's own flows, and direct ones to the
@@ -230,6 +247,7 @@ func TestNeighbours(t *testing.T) {
 			them := b.addNeighbour()
 			b.serve(b.service("pinning: " + pinning))
 			b.neighbourFlows(9)
+			b.twinEntries()
 			before := b.theirs()
 
 			const sessions = 60

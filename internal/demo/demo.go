@@ -126,7 +126,7 @@ func (s *show) play(ctx context.Context) error {
 		if err := scene.play(ctx); err != nil {
 			return err
 		}
-		s.pause(ctx, time.Second)
+		s.pause(ctx, 2*time.Second)
 	}
 	s.summary(time.Since(s.begun))
 	return nil
@@ -166,7 +166,7 @@ func (s *show) open(ctx context.Context, cancel context.CancelCauseFunc) (err er
 		return err
 	}
 	s.text("Two networks made in %s; %q, process %d, serving after %s more.", span(made), "roamlb serve", s.daemon.pid(), span(took))
-	s.pause(ctx, time.Second)
+	s.pause(ctx, 2*time.Second)
 	return nil
 }
 

@@ -29,13 +29,13 @@ func newSession() (s session) {
 // String is the beginning of the key: enough to tell sessions apart.
 func (s session) String() string { return hex.EncodeToString(s[:4]) }
 
-// sent numbers the datagrams.
-var sent atomic.Uint64
+// datagrams numbers them: how many payloads there have been.
+var datagrams atomic.Uint64
 
 // payload returns the payload of the session's next datagram.
 func (s session) payload() []byte {
 	p := append([]byte{'1'}, s[:]...)
-	return binary.BigEndian.AppendUint64(p, sent.Add(1))
+	return binary.BigEndian.AppendUint64(p, datagrams.Add(1))
 }
 
 // sessionOf returns the payload's session, nil if it is too short for one.
