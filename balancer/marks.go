@@ -46,7 +46,7 @@ func (m Marks) Ours() uint32 { return m.helper(0) }
 func (m Marks) Masquerade() uint32 { return m.helper(1) }
 
 // CTAll is every bit of ours in the ct mark.
-func (m Marks) CTAll() uint32 { return m.All() }
+func (m Marks) CTAll() uint32 { return m.Ours() | m.Masquerade() }
 
 // WithID places a backend's id into the mask's bits.
 func (m Marks) WithID(id uint16) uint32 {

@@ -196,6 +196,6 @@ func (s *Snapshot) CopyRange() uint32 {
 }
 
 const (
-	headerRoom = 40 + 256 + 8 // IPv6, extension headers, UDP
+	headerRoom = 40 + 512 + 8 // IPv6, extension headers, UDP
 	maxCopy    = 65531        // NFQUEUE's own limit
 )

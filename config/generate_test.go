@@ -20,7 +20,7 @@ func genFile(t *rapid.T) *config.File {
 		State:    genPath(t, "state", 300),
 		NFT:      config.NFTManaged,
 		Queues:   genQueues(t),
-		MarkMask: 0xfff0 << rapid.IntRange(0, 13).Draw(t, "mask shift"),
+		MarkMask: 0xfff0 << rapid.IntRange(0, 12).Draw(t, "mask shift"),
 		ZoneBase: uint16(rapid.IntRange(0, 60000).Draw(t, "zone base")),
 		Log: config.Log{
 			Level:  rapid.SampledFrom([]config.LogLevel{"debug", "info", "warn", "error"}).Draw(t, "level"),

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"github.com/roamlb/roamlb/balancer"
+
 	"math"
 	"time"
 )
@@ -44,11 +46,11 @@ const (
 
 // Bounds on what the kernel is given.
 const (
-	minMarkBits = 4              // of mark_mask
-	helperBits  = 3              // of ours, just above mark_mask
-	maxID       = math.MaxUint16 // of a backend: a conntrack zone has 16 bits
-	queueSpace  = 1 << 16        // NFQUEUE numbers
-	maxSocket   = 107            // bytes of a Unix socket's path: sun_path without its NUL
+	minMarkBits = 4                   // of mark_mask
+	helperBits  = balancer.HelperBits // of ours, just above mark_mask
+	maxID       = math.MaxUint16      // of a backend: a conntrack zone has 16 bits
+	queueSpace  = 1 << 16             // NFQUEUE numbers
+	maxSocket   = 107                 // bytes of a Unix socket's path: sun_path without its NUL
 )
 
 // span is a range of numbers, both ends included.

@@ -188,7 +188,7 @@ func TestHexIsTakenLiterally(t *testing.T) {
 // The edges of what is allowed must be allowed: operators do use them.
 func TestEdgesAreAccepted(t *testing.T) {
 	for _, text := range []string{
-		"mark_mask: 15", "mark_mask: 0xf", "mark_mask: 0x1fffffff", "mark_mask: 0x1e000000", "zone_base: 65534",
+		"mark_mask: 15", "mark_mask: 0xf", "mark_mask: 0x0fffffff", "mark_mask: 0x0f000000", "zone_base: 65534",
 		"queues: {first: 65535, count: 1}", "queues: {first: 65280, count: 256, length: 65535}", "queues: {first: 65535}",
 		`api: {listen: "", auth: none}`, `api: {listen: "[::1]:7070", auth: none}`, `api: {listen: "127.5.6.7:0"}`,
 		`api: {listen: "0.0.0.0:80", insecure: true}`, `api: {socket: ""}`, "netns: /run/netns/x", "netns: 7",

@@ -23,11 +23,10 @@ type core struct {
 	epoch   uint8  // of the last dump that began
 	reaper  reaper // takes out what a dump did not show
 	counted bool   // entries carry packet counters
-	// The table that the sweeper was at last.
-	sweeping int
-	// What backends answer from, per view, for entries in zone 0.
-	addresses map[*balancer.View]map[netip.AddrPort]uint16
-	unreplied time.Duration // the namespace's timeouts of UDP entries
+
+	sweeping  int                                          // id of the table that the sweeper is at
+	addresses map[*balancer.View]map[netip.AddrPort]uint16 // what backends answer from, for entries in zone 0
+	unreplied time.Duration                                // the namespace's timeouts of UDP entries
 	replied   time.Duration
 	out       []event.Event // to be told, oldest first; the time is missing
 }
@@ -151,7 +150,8 @@ func (c *core) spoken(f *balancer.Fact) (g uint32, old bool) {
 		return g, true
 	default:
 		c.suspect(f, g)
-		if f.At-fl.born <= int64(twinWindow) && !fl.has(flowDoomed) {
+		found := fl.has(flowReplied) && !fl.has(flowWitnessed) // by a dump, who knows how old
+		if f.At-fl.born <= int64(twinWindow) && !found && !fl.has(flowDoomed) {
 			return g, false
 		}
 		// Announced again: the old entry has ended, and its event was lost or is
@@ -167,10 +167,7 @@ func (c *core) place(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, 
 	c.advance(t, h, tr, f.At)
 	fl := c.flows.at(g)
 	if tr.base == g || c.roamTo(tr, g) != 0 {
-		if f.At >= tr.lastAt {
-			tr.lastAt = f.At
-			c.seenOn(tr, g)
-		}
+		tr.lastAt = max(tr.lastAt, f.At)
 		if fl.has(flowReplied) && old && tr.base == g {
 			t.confirm(h, tr.gen) // its second decision on a flow that is answered
 		}
@@ -184,7 +181,7 @@ func (c *core) place(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, 
 		c.settleOn(t, h, tr, g)
 		if !old {
 			c.overtaken(t, h, tr, g)
-		} else if fl.has(flowReplied) && fl.turned >= f.At {
+		} else if fl.witnessed(f.At) {
 			t.confirm(h, tr.gen) // the event was faster than the fact
 		}
 		return

@@ -2,7 +2,6 @@ package ctsync
 
 import (
 	"errors"
-	"math"
 	"slices"
 	"time"
 
@@ -124,7 +123,7 @@ func (c *core) judge(j *job, e *Entry, err error, now int64) bool {
 	case errors.Is(err, ErrNotFound):
 		c.ended(j.flow, now)
 		if j.kind == jobWatch {
-			c.heard(j, math.MaxInt64, now)
+			c.heard(j, endedQuiet, now)
 		}
 		c.release(j)
 		return false
@@ -175,6 +174,9 @@ func (c *core) stale(j *job, e *Entry, now int64) bool {
 	if j.reason == reasonUnreplied && e.Status&SeenReply != 0 {
 		fl.flags |= flowReplied
 		fl.turned = now
+		if j.only {
+			return false
+		}
 		if !c.answeredSince(j) {
 			c.reconsider(j)
 			return false
@@ -236,16 +238,16 @@ func (c *core) lifetime(e *Entry) time.Duration {
 	return unreplied
 }
 
-// answeredSince reports whether the backend has answered the session of a job
-// where it went: the old flow's first answer was told of too late, the proof is
-// there nevertheless.
+// answeredSince reports whether the backend has provably answered the session
+// of a job where it went: the old flow's first answer was told of too late, the
+// proof is there nevertheless.
 func (c *core) answeredSince(j *job) bool {
 	tr := c.sessionOf(j)
 	if tr == nil || tr.base == 0 || c.flows.client(tr.base) != j.newClient {
 		return false
 	}
 	g := c.flows.at(tr.base)
-	return g.has(flowReplied) && g.turned >= j.since
+	return g.witnessed(j.since) || g.has(flowReplied) && !j.weak && g.turned >= j.since
 }
 
 // reconsider takes back a move that was made because the old flow had no
@@ -256,19 +258,20 @@ func (c *core) reconsider(j *job) {
 		return
 	}
 	t, h, g := j.table, j.session, tr.base
-	if c.flows.at(g).has(flowReplied) || c.flows.at(g).dead() {
+	fl := c.flows.at(g)
+	if fl.dead() {
 		return
 	}
 	c.leave(t, h, tr)
 	c.settleOn(t, h, tr, j.flow)
-	c.await(t, h, tr, g, j.since, j.weak)
+	c.await(t, h, tr, g, j.since, j.weak || fl.has(flowReplied))
 }
 
 // stays deals with a flow whose client has spoken after its session had
 // roamed: the session has two clients then.
 func (c *core) stays(j *job, now int64) {
 	if tr := c.sessionOf(j); tr != nil && tr.base != 0 && c.flows.client(tr.base) == j.newClient {
-		c.share(j.table, j.session, tr, j.flow, now, 0)
+		c.share(j.table, j.session, tr, j.flow, now)
 		return
 	}
 	c.flows.at(j.flow).flags |= flowLeft
@@ -354,6 +357,6 @@ func (c *core) ended(i uint32, now int64) {
 	if fl.dead() {
 		return
 	}
-	fl.flags = fl.flags&^(flowLeft|flowForgotten|flowReplied) | flowDead
+	fl.flags = fl.flags&^(flowLeft|flowForgotten|flowReplied|flowWitnessed) | flowDead
 	fl.turned = now
 }

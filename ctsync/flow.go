@@ -29,6 +29,7 @@ const (
 	flowLive      flowFlags = 1 << iota // the record is in use
 	flowZoned                           // the entry stands in its backend's zone, else in zone 0
 	flowReplied                         // its backend has answered
+	flowWitnessed                       // its first answer was seen to come
 	flowDead                            // its entry has ended
 	flowClaimed                         // a session was seen on it
 	flowForgotten                       // a session that was forgotten alive may be on it
@@ -38,8 +39,13 @@ const (
 )
 
 func (f *flow) has(bits flowFlags) bool { return f.flags&bits != 0 }
-func (f *flow) dead() bool              { return f.has(flowDead) }
-func (f *flow) used() bool              { return f.bases != 0 || f.roams != 0 }
+
+// witnessed reports whether the flow's first answer was seen to come, and not
+// before at.
+func (f *flow) witnessed(at int64) bool { return f.has(flowWitnessed) && !f.dead() && f.turned >= at }
+
+func (f *flow) dead() bool { return f.has(flowDead) }
+func (f *flow) used() bool { return f.bases != 0 || f.roams != 0 }
 
 // flowKey is what tells flows apart.
 type flowKey struct {

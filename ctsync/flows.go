@@ -115,7 +115,7 @@ func (fs *flows) drop(i uint32) {
 // renew makes the flow stand for an entry that has just been made.
 func (fs *flows) renew(i uint32, now int64, epoch uint8) {
 	f := fs.at(i)
-	f.flags &^= flowDead | flowReplied | flowLeft | flowForgotten | flowDoomed
+	f.flags &^= flowDead | flowReplied | flowWitnessed | flowLeft | flowForgotten | flowDoomed
 	f.born, f.turned, f.id, f.epoch = now, 0, 0, epoch
 }
 

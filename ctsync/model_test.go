@@ -132,7 +132,7 @@ func (h *history) judge(e *fakeEntry) error {
 	if h.service.Stale == balancer.StaleNever {
 		return errors.New("a deletion, although the policy is never")
 	}
-	silent := h.clock-e.refreshed >= int64(h.service.ConfirmTimeout-2*time.Second)
+	silent := h.clock-e.spoke >= int64(h.service.ConfirmTimeout-2*time.Second)
 	if e.Status&SeenReply != 0 && !h.wasLeft(e.Tuple, silent) {
 		return fmt.Errorf("the entry of %v is deleted without a proof", e.Tuple)
 	}
@@ -267,7 +267,7 @@ func TestModelWithoutLosses(t *testing.T) {
 				}
 				for session, c := range at {
 					s, ok := w.table().Session(key(session))
-					if !ok || s.Client != c && !s.Shared {
+					if !ok || s.Client != c && !s.Shared && live[c] {
 						rt.Fatalf("session %d is on %v, it speaks from %v", session, s.Client, c)
 					}
 					delete(live, c)

@@ -1,7 +1,6 @@
 package ctsync
 
 import (
-	"math"
 	"net/netip"
 
 	"github.com/roamlb/roamlb/balancer"
@@ -73,9 +72,6 @@ func (c *core) entry(e *Entry, now int64) {
 		if i = c.flows.add(k, now, c.epoch); i == 0 {
 			return
 		}
-		c.seen(i, e, now, false)
-		c.flows.at(i).turned = math.MinInt64 // it may have been answered long ago
-		return
 	}
 	c.seen(i, e, now, false)
 	// What was left with proof, and could not be deleted then.

@@ -473,3 +473,48 @@ func TestManagingBeforeAnythingIsKnown(t *testing.T) {
 	w.s.Put([]balancer.Fact{{View: &balancer.View{}}})
 	w.settle()
 }
+
+func TestAnswerToACandidateThatWasGivenUpProvesNothing(t *testing.T) {
+	// The session is seen at B, then at C. B's answer was there already, and
+	// its event is lost: the entry of B is not the unanswered one it was taken
+	// for.
+	w, b, f := roaming(t, nil)
+	w.s.Put([]balancer.Fact{f})
+	w.settle()
+	w.pass(time.Second)
+	w.ct.entries[w.tuple(clientB, b)].Status |= SeenReply
+	w.speak(key(1), clientC)
+	w.wantClients("nothing is proven", clientA, clientB, clientC)
+	w.wantOn(key(1), clientA)
+	w.wantDeletions()
+}
+
+func TestEntryThatADumpHasFoundIsNoProof(t *testing.T) {
+	// B's entry is somebody's, and answered long ago. Go has just found it by a
+	// dump when it ends unheard of, and the session is announced from there.
+	for _, announced := range []bool{true, false} {
+		w := newWorld(t, nil)
+		b := w.first(key(1), clientA)
+		w.reply(clientA, b)
+		listen := w.ct.onEvent
+		w.ct.onEvent = func([]Event) {}
+		w.packet(clientB, b)
+		w.reply(clientB, b)
+		w.dump()
+		w.ct.onEvent = listen
+		f := w.decide(key(1), clientB)
+		if f.NewFlow = announced; announced {
+			delete(w.ct.entries, w.tuple(clientB, b))
+			w.packet(clientB, b)
+		}
+		w.s.Put([]balancer.Fact{f})
+		w.settle()
+		w.wantOn(key(1), clientA)
+		w.wantDeletions()
+		if announced {
+			w.reply(clientB, b)
+			w.wantOn(key(1), clientB)
+			w.wantDeletions("replied")
+		}
+	}
+}

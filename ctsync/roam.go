@@ -29,6 +29,7 @@ type why struct {
 	packets uint64
 	counted bool // packets is how many the client had sent by the roam
 	weak    bool // the new flow may be older than the roam
+	only    bool // it was a candidate only
 }
 
 // roam handles a session that is seen on flow g although another flow is its
@@ -38,7 +39,9 @@ func (c *core) roam(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, o
 	v := t.view
 	policy := v.Service.Stale
 	gone := !v.Serves(base.backend, c.flows.listener(tr.base).Addr().Is6())
-	joined := old && to.has(flowReplied) && to.turned < f.At
+	// The event was faster than the fact.
+	proven := to.witnessed(f.At) || f.NewFlow && to.has(flowWitnessed)
+	joined := old && to.has(flowReplied) && !proven
 	if joined && to.has(flowClaimed) && !base.dead() && !gone && base.has(flowReplied) && isOnReply(policy) {
 		// Several sessions behind one socket, or somebody who has a flow of his
 		// own and another's session id: no answer here can prove anything.
@@ -47,15 +50,7 @@ func (c *core) roam(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, o
 	}
 
 	tr.lastAt = f.At
-	from := c.flows.client(tr.base)
-	moved := from != f.Client
-	if moved {
-		t.roamed++
-		c.tell(event.Event{
-			Kind: event.Roam, Service: t.name, Session: t.key(h, tr.gen),
-			OldClient: from, NewClient: f.Client, Backend: backendName(v, to.backend),
-		})
-	}
+	moved := c.roamed(t, h, tr, g)
 	if !old {
 		c.overtaken(t, h, tr, g)
 	}
@@ -67,21 +62,36 @@ func (c *core) roam(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, o
 		w.reason = reasonBackend
 		c.move(t, h, tr, g, w)
 	case moved && c.turned(tr, f.Client, f.At):
-		c.share(t, h, tr, g, f.At, roamLast)
+		c.share(t, h, tr, g, f.At)
 	case policy == balancer.StaleImmediate:
 		w.reason = reasonImmediate
 		c.move(t, h, tr, g, w)
 	case !base.has(flowReplied):
 		w.reason = reasonUnreplied
 		c.move(t, h, tr, g, w)
-	case to.has(flowReplied) && !joined:
-		w.reason, w.cause = reasonReplied, max(to.turned, f.At) // the event was faster than the fact
+	case proven:
+		w.reason, w.cause = reasonReplied, max(to.turned, f.At)
 		gen := tr.gen
 		c.move(t, h, tr, g, w)
 		t.confirm(h, gen)
 	default:
 		c.await(t, h, tr, g, f.At, w.weak)
 	}
+}
+
+// roamed reports whether the client of flow g is another than the session's,
+// and tells so.
+func (c *core) roamed(t *Table, h handle, tr *track, g uint32) bool {
+	from, to := c.flows.client(tr.base), c.flows.client(g)
+	if from == to {
+		return false
+	}
+	t.roamed++
+	c.tell(event.Event{
+		Kind: event.Roam, Service: t.name, Session: t.key(h, tr.gen),
+		OldClient: from, NewClient: to, Backend: backendName(t.view, c.flows.at(g).backend),
+	})
+	return true
 }
 
 func isOnReply(s balancer.Stale) bool {
@@ -165,7 +175,7 @@ func (c *core) supersede(t *Table, h handle, tr *track, r uint32, now int64) {
 	g := c.roams.at(r).flow
 	c.dropRoam(tr, r)
 	if !c.flows.at(g).has(flowReplied) {
-		c.condemn(t, h, tr.gen, g, tr.base, why{reason: reasonUnreplied, since: now, cause: now})
+		c.condemn(t, h, tr.gen, g, tr.base, why{reason: reasonUnreplied, since: now, cause: now, only: true})
 	}
 	c.flows.settle(g)
 }
@@ -176,6 +186,9 @@ func (c *core) supersede(t *Table, h handle, tr *track, r uint32, now int64) {
 func (c *core) answered(g uint32, now int64, seen bool) {
 	fl := c.flows.at(g)
 	fl.flags |= flowReplied
+	if seen {
+		fl.flags |= flowWitnessed
+	}
 	fl.turned = now
 	if fl.firstGen != 0 && c.tables[fl.table] != nil {
 		c.tables[fl.table].confirm(fl.first, fl.firstGen)

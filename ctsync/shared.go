@@ -1,15 +1,16 @@
 package ctsync
 
 import (
+	"math"
 	"time"
 
 	"github.com/roamlb/roamlb/event"
 )
 
 // share lets a session keep two flows: its base, and g, which another client
-// speaks on by turns, and was seen on last or not. Of a third flow nothing more
-// is promised than that its entry goes once it is silent.
-func (c *core) share(t *Table, h handle, tr *track, g uint32, at int64, last roamFlags) {
+// speaks on by turns. Of a third flow nothing more is promised than that its
+// entry goes once it is silent.
+func (c *core) share(t *Table, h handle, tr *track, g uint32, at int64) {
 	for r := tr.roams; r != 0; {
 		rec := c.roams.at(r)
 		next := rec.next
@@ -21,23 +22,13 @@ func (c *core) share(t *Table, h handle, tr *track, g uint32, at int64, last roa
 		}
 		r = next
 	}
-	c.timer(c.addRoam(t, h, tr, g, at, roamShared|last), at+int64(t.confirmTimeout()))
+	c.timer(c.addRoam(t, h, tr, g, at, roamShared), at+int64(t.confirmTimeout()))
 	tr.left &^= turnsMask
 	c.tell(event.Event{
 		Kind: event.Shared, Service: t.name, Session: t.key(h, tr.gen),
 		OldClient: c.flows.client(tr.base), NewClient: c.flows.client(g),
 		Backend: backendName(t.view, c.flows.at(g).backend),
 	})
-}
-
-// seenOn notes which of a shared session's clients was seen last.
-func (c *core) seenOn(tr *track, g uint32) {
-	for r := tr.roams; r != 0; r = c.roams.at(r).next {
-		rec := c.roams.at(r)
-		if rec.flags &^= roamLast; rec.has(roamShared) && rec.flow == g {
-			rec.flags |= roamLast
-		}
-	}
 }
 
 // watch looks at both flows of a shared session, and again after a while.
@@ -51,12 +42,15 @@ func (c *core) watch(r uint32, now int64) {
 	}
 }
 
-// unknownQuiet is the quiet of a shared session's base while it is not known.
-const unknownQuiet = -1
+// The quiet of a shared session's flow where there is more to say than a time.
+const (
+	unknownQuiet = -1
+	endedQuiet   = math.MaxInt64 // it has no entry any more
+)
 
 // heard notes for how long a flow of a shared session has been quiet, first
 // the base, then the other one. Of two that are silent the one goes that has
-// been for longer; if that cannot be told apart, the one not seen last.
+// been for longer; while that cannot be told, both stay.
 func (c *core) heard(j *job, quiet time.Duration, now int64) {
 	const resolution = time.Second // of an entry's timeout
 	rec := c.roams.at(j.roam)
@@ -68,10 +62,11 @@ func (c *core) heard(j *job, quiet time.Duration, now int64) {
 	enough := j.table.confirmTimeout()
 	switch {
 	case rec.quiet == unknownQuiet:
-	case max(rec.quiet, quiet) < enough:
-	case rec.quiet-resolution > quiet, rec.quiet >= quiet-resolution && rec.has(roamLast):
+	case quiet == endedQuiet:
+		c.fellSilent(j.roam, j.flow, now)
+	case rec.quiet >= enough && rec.quiet-resolution > quiet:
 		c.fellSilent(j.roam, base, now)
-	default:
+	case quiet >= enough && quiet-resolution > rec.quiet:
 		c.fellSilent(j.roam, j.flow, now)
 	}
 }

@@ -123,9 +123,9 @@ func (c *core) tellEvicted() {
 		if t == nil {
 			continue
 		}
-		if n := t.evicted.Load(); n != t.evictedSeen {
-			c.tell(event.Event{Kind: event.Evicted, Service: t.name, Count: int(n - t.evictedSeen)})
-			t.evictedSeen = n
+		if n := t.evicted.Load(); n != t.toldEvicted {
+			c.tell(event.Event{Kind: event.Evicted, Service: t.name, Count: int(n - t.toldEvicted)})
+			t.toldEvicted = n
 		}
 	}
 }

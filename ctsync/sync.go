@@ -126,7 +126,8 @@ func (s *Sync) Reconcile() {
 // listener.
 func (s *Sync) ClientFlow(client, listener netip.AddrPort) (backend uint16, ok bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
+	s.catchUp() // the flow may be so young that its fact still waits
 	born := int64(0)
 	s.core.flows.search(client, listener, func(f *flow) bool {
 		if !f.dead() && (!ok || f.born > born) {

@@ -14,10 +14,10 @@ type track struct {
 	gen        uint32 // of the session; 0 for none. The record's may be another by now
 	base       uint32 // the flow it is on, 0 for none
 	roams      uint32 // head of its roams: at most one that waits, and one shared
-	left       uint32 // low bits: hash of the client that it left last; high bits: turns back and forth
+	left       uint32 // hash of the client that it left last; in turnsMask, how often it has alternated
 }
 
-// turnsMask is the bits of a track's left that count.
+// turnsMask is the low bits of a track's left.
 const turnsMask = 7
 
 // roam is a session's way to another flow, or the second flow of one that is
@@ -42,8 +42,7 @@ type roamFlags uint8
 const (
 	roamLive    roamFlags = 1 << iota
 	roamShared            // both flows stay; else the answer is awaited
-	roamWeak              // the flow is older than the fact: an answer proves little
-	roamLast              // of a shared session: its client was seen after the base's
+	roamWeak              // the flow may be older than the roam: only an answer that is seen to come is a proof
 	roamCounted           // packets is how many the base flow's client had sent
 )
 
@@ -51,16 +50,18 @@ func (r *roam) has(bits roamFlags) bool { return r.flags&bits != 0 }
 
 // tracked is what the flows know of a table's sessions. Guarded by Sync.mu.
 type tracked struct {
-	id     uint16 // in core.tables; 0 once the table is dropped
-	view   *balancer.View
-	loaded bool // from a snapshot, and not asked for yet
-	tracks [shardCount][]*[chunkSize]track
-	swept  handle // where the sweeper goes on
+	id      uint16         // in core.tables; 0 once the table is dropped
+	view    *balancer.View // the newest one known; nil before the first
+	loaded  bool           // from a snapshot, and not asked for yet
+	tracks  [shardCount][]*[chunkSize]track
+	swept   handle // where the sweeper goes on
+	renewAt int64  // when the off-ring elements are written again; 0: not set yet
 
-	renewAt                           int64 // when the off-ring elements are written again
+	shared, waiting int // roams of each kind
+	toldEvicted     uint64
+
+	// Since the start, see ServiceStats.
 	roamed, deleted, takeovers, joins uint64
-	shared, waiting                   int // roams of each kind
-	evictedSeen                       uint64
 }
 
 // track is the track of a handle; made if need be.

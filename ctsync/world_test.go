@@ -1,14 +1,11 @@
 package ctsync
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/roamlb/roamlb/balancer"
@@ -23,200 +20,6 @@ var (
 	clientC   = netip.MustParseAddrPort("198.18.0.3:1000")
 	client6   = netip.MustParseAddrPort("[2001:db8:f::1]:1000")
 )
-
-// fakeConntrack is conntrack without a kernel: entries with ids, marks and
-// timeouts on the test's clock.
-type fakeConntrack struct {
-	now func() int64
-
-	mu       sync.Mutex // guards everything below
-	entries  map[Tuple]*fakeEntry
-	nextID   uint32
-	deleted  []Entry
-	counted  bool
-	fail     error         // of the next calls
-	onEvent  func([]Event) // who listens
-	onLost   func()
-	onDelete func(*fakeEntry) // before an entry is deleted
-	between  func()           // called once, between a Get and what follows
-}
-
-type fakeEntry struct {
-	Entry
-	refreshed int64
-}
-
-const (
-	fakeUnreplied = 30 * time.Second
-	fakeReplied   = 120 * time.Second
-)
-
-func (e *fakeEntry) lifetime() time.Duration {
-	if e.Status&Assured != 0 {
-		return fakeReplied
-	}
-	return fakeUnreplied
-}
-
-func (f *fakeConntrack) show(e *fakeEntry) Entry {
-	s := e.Entry
-	left := int64(e.lifetime()) - (f.now() - e.refreshed)
-	s.Timeout = time.Duration(left / int64(time.Second) * int64(time.Second))
-	s.Counted = f.counted
-	return s
-}
-
-func (f *fakeConntrack) Get(tuples []Tuple) ([]Entry, []error) {
-	f.mu.Lock()
-	entries, errs := make([]Entry, len(tuples)), make([]error, len(tuples))
-	for i, t := range tuples {
-		if e := f.entries[t]; f.fail != nil {
-			errs[i] = f.fail
-		} else if e == nil {
-			errs[i] = ErrNotFound
-		} else {
-			entries[i] = f.show(e)
-		}
-	}
-	between := f.between
-	f.between = nil
-	f.mu.Unlock()
-	if between != nil {
-		between()
-	}
-	return entries, errs
-}
-
-func (f *fakeConntrack) Delete(entries []Entry) []error {
-	f.mu.Lock()
-	errs := make([]error, len(entries))
-	var events []Event
-	for i := range entries {
-		e := f.entries[entries[i].Tuple]
-		switch {
-		case f.fail != nil:
-			errs[i] = f.fail
-		case e == nil || e.ID != entries[i].ID:
-			errs[i] = ErrNotFound
-		default:
-			if f.onDelete != nil {
-				f.onDelete(e)
-			}
-			delete(f.entries, e.Tuple)
-			f.deleted = append(f.deleted, e.Entry)
-			events = append(events, Event{Entry: e.Entry, Destroyed: true})
-		}
-	}
-	listen := f.onEvent
-	f.mu.Unlock()
-	if listen != nil && len(events) > 0 {
-		listen(events)
-	}
-	return errs
-}
-
-func (f *fakeConntrack) Dump(value, mask uint32, fn func(*Entry) bool) error {
-	f.mu.Lock()
-	var list []Entry
-	for _, e := range f.entries {
-		if e.Mark&mask == value {
-			list = append(list, f.show(e))
-		}
-	}
-	err := f.fail
-	f.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(list, func(a, b Entry) int { return cmp.Compare(a.ID, b.ID) })
-	for i := range list {
-		if !fn(&list[i]) {
-			break
-		}
-	}
-	return nil
-}
-
-func (f *fakeConntrack) Events(ctx context.Context, mask uint32, ready func(), fn func([]Event), lost func()) error {
-	f.mu.Lock()
-	f.onEvent, f.onLost = fn, lost
-	f.mu.Unlock()
-	ready()
-	<-ctx.Done()
-	f.mu.Lock()
-	f.onEvent, f.onLost = nil, nil
-	f.mu.Unlock()
-	return ctx.Err()
-}
-
-func (f *fakeConntrack) Timeouts() (time.Duration, time.Duration) { return fakeUnreplied, fakeReplied }
-
-// fakeElements is the sessions maps without a kernel.
-type fakeElements struct {
-	mu   sync.Mutex // guards everything below
-	maps map[string]balancer.Element
-	fail error
-}
-
-func elementName(v *balancer.View, e balancer.Element) string {
-	fam := "4"
-	if e.V6 {
-		fam = "6"
-	}
-	return v.Service.Name + fam + string(e.Key)
-}
-
-func (f *fakeElements) Put(v *balancer.View, _ uint16, es []balancer.Element) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, e := range es {
-		e.Key = slices.Clone(e.Key)
-		f.maps[elementName(v, e)] = e
-	}
-	return f.fail
-}
-
-func (f *fakeElements) Delete(v *balancer.View, es []balancer.Element) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, e := range es {
-		delete(f.maps, elementName(v, e))
-	}
-	return f.fail
-}
-
-func (f *fakeElements) Dump(v *balancer.View, _ uint16, fn func(balancer.Element) bool) error {
-	f.mu.Lock()
-	var list []balancer.Element
-	for name, e := range f.maps {
-		if name == elementName(v, e) {
-			list = append(list, e)
-		}
-	}
-	err := f.fail
-	f.mu.Unlock()
-	for _, e := range list {
-		if !fn(e) {
-			break
-		}
-	}
-	return err
-}
-
-// learn gives the kernel an element.
-func (w *world) learn(e balancer.Element) {
-	w.t.Helper()
-	if err := w.elements.Put(w.view(), zoneBase, []balancer.Element{e}); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (f *fakeElements) get(v *balancer.View, key []byte, v6 bool) (balancer.Element, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	e, ok := f.maps[elementName(v, balancer.Element{Key: key, V6: v6})]
-	return e, ok
-}
 
 // world is a Sync in the test's hands: its goroutines do not run, the test
 // steps it, and plays the kernel, the clients and the backends.
@@ -379,7 +182,7 @@ func (w *world) packet(client netip.AddrPort, backend uint16) {
 		w.ct.entries[t] = e
 	}
 	e.Packets++
-	e.refreshed = w.clock
+	e.refreshed, e.spoke = w.clock, w.clock
 }
 
 // reply is a backend's packet to a client.
@@ -518,100 +321,10 @@ func (w *world) check() {
 	}
 }
 
-// consistent recounts all references.
-func (c *core) consistent() error {
-	bases, onFlow := make(map[uint32]uint32), make(map[uint32]int)
-	roams := 0
-	for _, t := range c.tables[1:] {
-		if t == nil {
-			continue
-		}
-		shared, waiting := 0, 0
-		for at := range t.tracks {
-			for k, chunk := range t.tracks[at] {
-				if chunk == nil {
-					continue
-				}
-				for i := range chunk {
-					tr := &chunk[i]
-					if tr.gen == 0 {
-						if tr.base != 0 || tr.roams != 0 {
-							return errors.New("a place without a session has flows")
-						}
-						continue
-					}
-					h := makeHandle(uint32(at), uint32(k*chunkSize+i))
-					if tr.base != 0 {
-						bases[tr.base]++
-					}
-					waits := 0
-					for r := tr.roams; r != 0; r = c.roams.at(r).next {
-						rec := c.roams.at(r)
-						roams++
-						if !rec.has(roamLive) || rec.table != t || rec.session != h || rec.flow == tr.base {
-							return errors.New("a session's list holds a roam that is not its own, or leads nowhere")
-						}
-						onFlow[rec.flow]++
-						if rec.has(roamShared) {
-							shared++
-						} else {
-							waiting++
-							waits++
-						}
-					}
-					if waits > 1 {
-						return errors.New("a session waits for two answers")
-					}
-				}
-			}
-		}
-		if shared != t.shared || waiting != t.waiting {
-			return errors.New("shared or waiting are miscounted")
-		}
+// learn gives the kernel an element.
+func (w *world) learn(e balancer.Element) {
+	w.t.Helper()
+	if err := w.elements.Put(w.view(), zoneBase, []balancer.Element{e}); err != nil {
+		w.t.Fatal(err)
 	}
-	if roams != c.roams.held() {
-		return errors.New("roams leak")
-	}
-	return c.flowsConsistent(bases, onFlow)
-}
-
-func (c *core) flowsConsistent(bases map[uint32]uint32, roams map[uint32]int) error {
-	fs := &c.flows
-	live, idle := 0, 0
-	for i := uint32(1); i < fs.slab.size; i++ {
-		f := fs.at(i)
-		if !f.has(flowLive) {
-			continue
-		}
-		live++
-		if f.bases != bases[i] {
-			return errors.New("a flow's bases are miscounted")
-		}
-		n := 0
-		for r := f.roams; r != 0; r = c.roams.at(r).nextOnFlow {
-			n++
-		}
-		if n != roams[i] {
-			return errors.New("a flow's list of roams is not what the sessions' are")
-		}
-		if !f.used() && !f.has(flowBusy) {
-			if f.dead() {
-				return errors.New("a dead flow that nobody uses stays")
-			}
-			idle++
-		}
-		if (f.used() || f.has(flowBusy)) == fs.resting(i) {
-			return errors.New("a flow rests and is used, or neither")
-		}
-		if f.bases == 0 && f.firstGen != 0 {
-			return errors.New("a flow names a first session and has none")
-		}
-		if fs.find(flowKey{fs.client(i), fs.listener(i), f.backend, f.has(flowZoned)}) != i {
-			return errors.New("a flow is not found by its key")
-		}
-	}
-	if live != fs.slab.held() || live != fs.index.used || idle != fs.idle.n {
-		return errors.New("flows are miscounted")
-	}
-	return nil
 }

@@ -27,10 +27,16 @@ func (d *Daemon) marks() balancer.Marks { return balancer.Marks{Mask: d.file.Mar
 // assign gives the services of a file their ids and seeds.
 func (d *Daemon) assign(services []balancer.Service) (store.State, error) {
 	used := sync.OnceValue(d.idsInUse)
+	have := d.store.State()
 	return store.Assigner{
+		MarkMask: d.file.MarkMask, ZoneBase: d.file.ZoneBase,
 		Max: d.marks().MaxID(d.file.ZoneBase), Rest: idRest, Now: time.Now(),
-		InUse: func(id uint16) bool { return used()[id] },
-	}.Assign(services, d.store.State())
+		InUse: func(id uint16) bool {
+			// Without a state the kernel may know ids of a lost one; with one,
+			// those that were never given out are nobody's.
+			return (have.Revision == 0 || id <= have.LastID) && used()[id]
+		},
+	}.Assign(services, have)
 }
 
 // idsInUse are the ids that a conntrack entry or a sessions element carries.
@@ -74,13 +80,15 @@ func (d *Daemon) startState() (store.State, error) {
 			}
 		}
 	}
+	have.MarkMask, have.ZoneBase = d.file.MarkMask, d.file.ZoneBase
 	return have, nil
 }
 
 // build makes the snapshot of services. also are further backends by service
 // name, all in the given state: those that leave and serve nobody any more, or
 // those that arrive and own no slots yet.
-func (d *Daemon) build(services []balancer.Service, also map[string][]balancer.Backend, as balancer.State) *balancer.Snapshot {
+// tables gives each service its table of sessions.
+func (d *Daemon) build(services []balancer.Service, also map[string][]balancer.Backend, as balancer.State, tables tables) *balancer.Snapshot {
 	views := make([]*balancer.View, len(services))
 	f := d.rules.Features()
 	for i := range services {
@@ -95,11 +103,34 @@ func (d *Daemon) build(services []balancer.Service, also map[string][]balancer.B
 			}
 		}
 		v := balancer.NewView(&svc, f.Capabilities, states, nil)
-		v.Bindings = d.sync.Table(&svc, v.Extractor.MaxLen(), nft.KeyFingerprint(&svc.Key))
+		v.Bindings = tables(v)
 		views[i] = v
 	}
 	slices.SortFunc(views, func(a, b *balancer.View) int { return strings.Compare(a.Service.Name, b.Service.Name) })
 	return balancer.NewSnapshot(d.marks(), d.file.ZoneBase, views)
+}
+
+// tables is where a view's table of sessions comes from.
+type tables func(*balancer.View) balancer.Bindings
+
+// newTables keeps the tables of services whose key stays, and makes others
+// beside those that are in use.
+func (d *Daemon) newTables(v *balancer.View) balancer.Bindings {
+	return d.sync.Replacement(v.Service, v.Extractor.MaxLen(), nft.KeyFingerprint(&v.Service.Key))
+}
+
+// tablesOf are those of a snapshot.
+func tablesOf(s *balancer.Snapshot) tables {
+	return func(v *balancer.View) balancer.Bindings { return s.View(v.Service.Name).Bindings }
+}
+
+// eachTable hands the tables of a snapshot to do.
+func eachTable(s *balancer.Snapshot, do func(*ctsync.Table)) {
+	for _, v := range s.Views {
+		if t, ok := v.Bindings.(*ctsync.Table); ok {
+			do(t)
+		}
+	}
 }
 
 func (d *Daemon) compile(s *balancer.Snapshot) *nft.Table {
@@ -116,16 +147,16 @@ func (d *Daemon) install(ctx context.Context, next store.State) error {
 		return err
 	}
 	var pending *store.Pending
-	if next.Revision == 0 {
+	have := d.store.State()
+	if have.Revision == 0 || have.MarkMask != next.MarkMask || have.ZoneBase != next.ZoneBase {
 		p, err := d.store.Prepare(next)
 		if err != nil {
 			return err
 		}
 		pending = p
-		// A table without its state: what it has learned means other backends.
-		if err := d.rules.Flush(); err != nil {
+		if err := d.purge(have); err != nil {
 			pending.Abort()
-			return fmt.Errorf("remove the table of a lost state: %w", err)
+			return err
 		}
 	}
 	if err := d.rules.Apply(d.compile(s)); err != nil {
@@ -142,6 +173,30 @@ func (d *Daemon) install(ctx context.Context, next store.State) error {
 	d.noteDrains(s)
 	d.deleteForeign(ctx, s)
 	d.sync.Reconcile()
+	return nil
+}
+
+// purge removes what the kernel has of another time: a table without its
+// state, or with other zones and marks. What it has learned means other
+// backends now, and entries that lack our mark would be queued for ever.
+func (d *Daemon) purge(have store.State) error {
+	if err := d.rules.Flush(); err != nil {
+		return fmt.Errorf("remove the table of another time: %w", err)
+	}
+	if have.Revision == 0 {
+		return nil
+	}
+	ours := balancer.Marks{Mask: have.MarkMask}.Ours()
+	var entries []ctsync.Entry
+	if err := d.conntrack.Dump(ours, ours, func(e *ctsync.Entry) bool { entries = append(entries, *e); return true }); err != nil {
+		return fmt.Errorf("find the entries of another time: %w", err)
+	}
+	for _, err := range d.conntrack.Delete(entries) {
+		if err != nil && !errors.Is(err, ctsync.ErrNotFound) {
+			return fmt.Errorf("delete the entries of another time: %w", err)
+		}
+	}
+	d.log.Info("mark_mask or zone_base has changed: began anew", "entries", len(entries))
 	return nil
 }
 
@@ -199,22 +254,17 @@ func (d *Daemon) Apply(ctx context.Context, services []balancer.Service) error {
 // kernel has changed; if it fails the old configuration is put back.
 func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, commit func() error) error {
 	old := d.snapshot.Load()
+	states := d.states
+	d.states = stillDraining(services, states)
 	leaving, arriving := leavingBackends(old, services), d.arrivingBackends(old, services)
-	mid := d.build(services, leaving, balancer.Down)
-	if err := d.writeOffRing(old, mid); err != nil {
+	mid := d.build(services, leaving, balancer.Down, d.newTables)
+	if err := d.enter(old, mid, arriving, commit); err != nil {
+		d.states = states
+		err = errors.Join(err, d.back(ctx, old, mid))
+		eachTable(mid, d.sync.Discard)
 		return err
 	}
-	if len(arriving) > 0 {
-		if err := d.rules.Apply(d.compile(d.build(servicesOf(old), arriving, balancer.Draining))); err != nil {
-			return d.back(old, err)
-		}
-	}
-	if err := d.put(mid); err != nil {
-		return d.back(old, err)
-	}
-	if err := commit(); err != nil && !errors.Is(err, store.ErrNotDurable) {
-		return d.back(old, err)
-	}
+	eachTable(mid, d.sync.Keep)
 	// From here on the change stands; what fails is said and done again by the
 	// reconciler or the next change.
 	warn := func(what string, err error) {
@@ -222,10 +272,10 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 			d.log.Warn("after a change", "step", what, "error", err)
 		}
 	}
-	warn("write sessions off the ring", d.writeOffRing(old, mid))
+	warn("write sessions off the ring", d.writeOffRing(mid, mid))
 	d.evict(ctx, old, mid, warn)
 	if len(leaving) > 0 {
-		warn("remove backends' translation", d.put(d.build(services, nil, balancer.Down)))
+		warn("remove backends' translation", d.put(d.build(services, nil, balancer.Down, tablesOf(mid))))
 	}
 	d.noteDrains(d.snapshot.Load())
 	for _, v := range old.Views {
@@ -237,23 +287,73 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 	return nil
 }
 
+// enter makes mid what the kernel and Go decide by, and has it committed.
+func (d *Daemon) enter(old, mid *balancer.Snapshot, arriving map[string][]balancer.Backend, commit func() error) error {
+	if err := d.writeOffRing(old, mid); err != nil {
+		return err
+	}
+	if len(arriving) > 0 {
+		prepared := d.build(servicesOf(old), arriving, balancer.Draining, tablesOf(old))
+		if err := d.rules.Apply(d.compile(prepared)); err != nil {
+			return err
+		}
+	}
+	if err := d.put(mid); err != nil {
+		return err
+	}
+	if err := commit(); err != nil && !errors.Is(err, store.ErrNotDurable) {
+		return err
+	}
+	return nil
+}
+
+// stillDraining are the states of those backends that are drained in services
+// too: what an operator has set otherwise counts anew.
+func stillDraining(services []balancer.Service, states map[uint16]balancer.State) map[uint16]balancer.State {
+	out := make(map[uint16]balancer.State)
+	for i := range services {
+		for _, b := range services[i].Backends {
+			if st, ok := states[b.ID]; ok && b.Admin == balancer.AdminDrain {
+				out[b.ID] = st
+			}
+		}
+	}
+	return out
+}
+
 // put makes s what packets are decided by, in Go first and then in the kernel.
 func (d *Daemon) put(s *balancer.Snapshot) error {
-	if err := d.queue.SetCopyRange(s.CopyRange()); err != nil {
+	was := d.snapshot.Load()
+	if err := d.queue.SetCopyRange(max(was.CopyRange(), s.CopyRange())); err != nil {
 		return err
 	}
 	d.snapshot.Store(s)
-	return d.rules.Apply(d.compile(s))
+	if err := d.rules.Apply(d.compile(s)); err != nil {
+		return err
+	}
+	return d.queue.SetCopyRange(s.CopyRange())
 }
 
-// back restores the old configuration after a change failed.
-func (d *Daemon) back(old *balancer.Snapshot, cause error) error {
-	// The tables of services that the change dropped or gave another key are
-	// asked for anew, so that decisions and ctsync agree on them.
-	if err := d.put(d.build(servicesOf(old), nil, balancer.Down)); err != nil {
-		return errors.Join(cause, fmt.Errorf("put the old configuration back: %w", err))
+// back restores the old configuration after the change to mid failed, and lets
+// go of what was bound to backends that did not come.
+func (d *Daemon) back(ctx context.Context, old, mid *balancer.Snapshot) error {
+	restored := d.build(servicesOf(old), nil, balancer.Down, tablesOf(old))
+	if err := d.put(restored); err != nil {
+		return fmt.Errorf("put the old configuration back: %w", err)
 	}
-	return cause
+	var errs []error
+	for _, v := range mid.Views {
+		was := old.View(v.Service.Name)
+		if was == nil {
+			continue
+		}
+		for _, b := range v.Service.Backends {
+			if was.Backend(b.ID) == nil {
+				errs = append(errs, d.sync.EvictBackend(ctx, v, b.ID, "change-undone"))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // servicesOf are the services that a snapshot was made of.
@@ -317,7 +417,13 @@ func (d *Daemon) writeOffRing(old, next *balancer.Snapshot) error {
 			nft.KeyFingerprint(&was.Service.Key) != nft.KeyFingerprint(&v.Service.Key) {
 			continue
 		}
-		if err := d.rules.Put(was, next.ZoneBase, d.sync.OffRing(v)); err != nil {
+		err := d.rules.Put(was, next.ZoneBase, d.sync.OffRing(v))
+		if errors.Is(err, nft.ErrFull) {
+			// Go keeps them all the same; only without it would they move.
+			d.events.add(event.Event{Kind: event.TableFull, Service: v.Service.Name, Detail: "sessions off the ring found no room"})
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("write sessions of %s off the new ring: %w", v.Service.Name, err)
 		}
 	}
@@ -325,28 +431,56 @@ func (d *Daemon) writeOffRing(old, next *balancer.Snapshot) error {
 }
 
 // evict sends away what backends hold that serve nobody any more, and deletes
-// the entries of those that moved to another address.
+// the entries that would go on to where the change leads no longer.
 func (d *Daemon) evict(ctx context.Context, old, mid *balancer.Snapshot, warn func(string, error)) {
 	for _, v := range old.Views {
 		now := mid.View(v.Service.Name)
+		left := withoutListeners(v, now)
 		for i := range v.Service.Backends {
 			b := &v.Service.Backends[i]
+			purge := func(of *balancer.View, reason string) {
+				_, err := d.sync.DeleteEntriesOf(ctx, of, b.ID, addresses(b), reason)
+				warn("delete entries of backend "+b.Name, err)
+			}
 			switch {
 			case now == nil:
-				_, err := d.sync.DeleteEntriesOf(ctx, v, b.ID, addresses(b), "service-removed")
-				warn("delete entries of a service that is gone", err)
+				purge(v, "service-removed")
 			case now.State(b.ID) == balancer.Down && v.State(b.ID) != balancer.Down:
-				reason := "backend-down"
-				if _, stays := d.states[b.ID]; !stays && now.Backend(b.ID).Admin != balancer.AdminDown {
-					reason = "backend-removed"
-				}
-				warn("evict backend "+b.Name, d.sync.EvictBackend(ctx, v, b.ID, reason))
+				warn("evict backend "+b.Name, d.sync.EvictBackend(ctx, v, b.ID, d.whyDown(now, b.ID)))
 			case moved(b, now.Backend(b.ID)):
-				_, err := d.sync.DeleteEntriesOf(ctx, v, b.ID, addresses(b), "backend-moved")
-				warn("delete entries of backend "+b.Name, err)
+				purge(v, "backend-moved")
+			case v.Pinning != now.Pinning:
+				purge(v, "pinning-changed")
+			case left != nil:
+				purge(left, "listener-removed")
 			}
 		}
 	}
+}
+
+// whyDown is why a backend serves nobody any more, for the events.
+func (d *Daemon) whyDown(now *balancer.View, id uint16) string {
+	b := now.Backend(id)
+	if _, drained := d.states[id]; drained || b.Admin == balancer.AdminDown {
+		return "backend-down"
+	}
+	return "backend-removed"
+}
+
+// withoutListeners is v with those of its listeners that are not now's any
+// more; nil for none.
+func withoutListeners(v, now *balancer.View) *balancer.View {
+	if now == nil {
+		return nil
+	}
+	svc := *v.Service
+	svc.Listen = slices.DeleteFunc(slices.Clone(svc.Listen), func(l netip.AddrPort) bool { return slices.Contains(now.Service.Listen, l) })
+	if len(svc.Listen) == 0 {
+		return nil
+	}
+	left := *v
+	left.Service = &svc
+	return &left
 }
 
 func addresses(b *balancer.Backend) []netip.AddrPort {

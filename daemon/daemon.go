@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/roamlb/roamlb/balancer"
 	"github.com/roamlb/roamlb/config"
@@ -49,6 +51,7 @@ type Daemon struct {
 	store     *store.Store
 	rules     *nft.Ruleset
 	conntrack *ctsync.Kernel
+	claim     net.Listener // of the network namespace
 	sync      *ctsync.Sync
 	queue     *nfq.Queues
 
@@ -78,10 +81,28 @@ func New(opts Options) (*Daemon, error) {
 	if err != nil {
 		return nil, errors.Join(err, rules.Close(), st.Close())
 	}
-	d.store, d.rules, d.conntrack = st, rules, conntrack
+	claim, err := claimNetNS()
+	if err != nil {
+		return nil, errors.Join(err, conntrack.Close(), rules.Close(), st.Close())
+	}
+	d.store, d.rules, d.conntrack, d.claim = st, rules, conntrack, claim
 	f := rules.Features()
 	d.log.Info("kernel", "queue", queueKind(f), "payload_offset", f.PayloadOffset, "key_bytes", f.KeyBytes, "destroy_elements", f.DestroyElements)
 	return d, nil
+}
+
+// claimNetNS makes this the only daemon in its network namespace: two would
+// fight over the table. An abstract socket belongs to the namespace and goes
+// with the process.
+func claimNetNS() (net.Listener, error) {
+	l, err := net.Listen("unix", "@roamlb")
+	if errors.Is(err, unix.EADDRINUSE) {
+		return nil, errors.New("another roamlb serves this network namespace")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claim the network namespace: %w", err)
+	}
+	return l, nil
 }
 
 func queueKind(f nft.Features) string {
@@ -109,7 +130,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		Conntrack: d.conntrack, Elements: d.rules, Events: d.events.add,
 		Snapshot: d.snapshot.Load, Now: d.now, Log: d.log,
 	})
-	d.snapshot.Store(d.build(next.Services, nil, balancer.Down))
+	d.snapshot.Store(d.build(next.Services, nil, balancer.Down, func(v *balancer.View) balancer.Bindings {
+		return d.sync.Table(v.Service, v.Extractor.MaxLen(), nft.KeyFingerprint(&v.Service.Key))
+	}))
 	d.loadSessions()
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -199,7 +222,7 @@ func named(name string, task func() error) func() error {
 }
 
 func (d *Daemon) close() {
-	if err := errors.Join(d.conntrack.Close(), d.rules.Close(), d.store.Close()); err != nil {
+	if err := errors.Join(d.conntrack.Close(), d.rules.Close(), d.claim.Close(), d.store.Close()); err != nil {
 		d.log.Warn("close", "error", err)
 	}
 }
@@ -211,18 +234,22 @@ func (d *Daemon) housekeeping(ctx context.Context, drift <-chan struct{}) error 
 	defer second.Stop()
 	save := time.NewTimer(saveEvery)
 	defer save.Stop()
+	broken := false // the table is not as it should be, and could not be repaired yet
 	for {
 		select {
 		case <-ctx.Done():
 			d.saveSessions()
 			return nil
 		case <-drift:
-			d.repair(ctx)
+			broken = !d.repair(ctx)
 		case <-d.opts.HUP:
 			if err := d.Reload(ctx); err != nil {
 				d.log.Error("reload: nothing has changed", "error", err)
 			}
 		case <-second.C:
+			if broken {
+				broken = !d.repair(ctx)
+			}
 			d.endDrains(ctx)
 		case <-save.C:
 			save.Reset(max(saveEvery, 50*d.saveSessions()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"strings"
 	"time"
 
@@ -39,23 +40,24 @@ func (d *Daemon) saveSessions() time.Duration {
 	return time.Since(begin)
 }
 
-// repair puts right what others changed in our table.
-func (d *Daemon) repair(ctx context.Context) {
+// repair puts right what others changed in our table, and reports whether it
+// is as it should be.
+func (d *Daemon) repair(ctx context.Context) bool {
 	begin := d.now()
 	diff, err := d.rules.Verify()
 	if err != nil {
 		d.log.Warn("compare table", "error", err)
-		return
+		return false
 	}
 	if len(diff) == 0 {
-		return
+		return true
 	}
 	d.events.add(event.Event{Kind: event.Drift, Count: len(diff), Detail: strings.Join(diff, "; ")})
 	d.change.Lock()
 	defer d.change.Unlock()
 	if err := d.rules.Repair(); err != nil {
 		d.log.Error("repair table", "error", err)
-		return
+		return false
 	}
 	s := d.snapshot.Load()
 	d.deleteForeign(ctx, s)
@@ -64,6 +66,7 @@ func (d *Daemon) repair(ctx context.Context) {
 	}
 	d.sync.Reconcile()
 	d.events.add(event.Event{Kind: event.Repaired, Count: len(diff), Delay: time.Duration(d.now() - begin)})
+	return true
 }
 
 // noteDrains remembers since when backends drain.
@@ -73,7 +76,6 @@ func (d *Daemon) noteDrains(s *balancer.Snapshot) {
 		for i := range v.Service.Backends {
 			b := &v.Service.Backends[i]
 			if b.Admin != balancer.AdminDrain {
-				delete(d.states, b.ID)
 				continue
 			}
 			since, ok := d.draining[b.ID]
@@ -90,29 +92,28 @@ func (d *Daemon) noteDrains(s *balancer.Snapshot) {
 func (d *Daemon) endDrains(ctx context.Context) {
 	d.change.Lock()
 	defer d.change.Unlock()
-	s := d.snapshot.Load()
-	over := false
-	for _, v := range s.Views {
+	var over []uint16
+	for _, v := range d.snapshot.Load().Views {
 		for i := range v.Service.Backends {
 			b := &v.Service.Backends[i]
-			since, ok := d.draining[b.ID]
-			if ok && d.states[b.ID] == balancer.Down {
-				_, ok = d.states[b.ID]
-				ok = !ok
-			}
-			if !ok || time.Since(since) < v.Service.DrainTimeout {
+			since, drains := d.draining[b.ID]
+			if _, down := d.states[b.ID]; !drains || down || time.Since(since) < v.Service.DrainTimeout {
 				continue
 			}
-			d.states[b.ID] = balancer.Down
-			over = true
+			over = append(over, b.ID)
 			d.log.Info("drain timeout is over", "service", v.Service.Name, "backend", b.Name)
 		}
 	}
-	if !over {
+	if len(over) == 0 {
 		return
 	}
-	services := d.store.State().Services
-	if err := d.switchTo(ctx, services, func() error { return nil }); err != nil {
+	before := d.states
+	d.states = maps.Clone(before)
+	for _, id := range over {
+		d.states[id] = balancer.Down
+	}
+	if err := d.switchTo(ctx, d.store.State().Services, func() error { return nil }); err != nil {
+		d.states = before
 		d.log.Error("take drained backends down", "error", err)
 	}
 }

@@ -31,7 +31,7 @@ type Features struct {
 
 // Compile gives the table that realises a snapshot. It is pure.
 func Compile(s *balancer.Snapshot, q balancer.Queues, f Features) *Table {
-	c := &compiler{snapshot: s, marks: s.Marks, queues: q, features: f, table: &Table{Name: TableName}}
+	c := &compiler{snapshot: s, marks: s.Marks, queues: q, features: f, table: &Table{Name: TableName}, zoned: make(map[uint16]bool)}
 	c.shared()
 	c.bound()
 	c.recorded()
@@ -54,12 +54,13 @@ type compiler struct {
 	table    *Table
 
 	// One of each a family, IPv4 first.
-	steer, bind, records    [2]*Map // daddr . dport -> verdict
-	translate               [2]*Map // the same
-	listeners, quoted       [2]*Map // sets of daddr . dport; quoted: of session pinning only
-	targets, flowTargets    [2]*Map // zone, or mark -> address . port
-	answersFrom, sharedFrom [2]*Map // a backend's address . port
-	zones                   *Map    // mark -> zone
+	steer, bind, records    [2]*Map         // daddr . dport -> verdict
+	translate               [2]*Map         // the same
+	listeners, quoted       [2]*Map         // sets of daddr . dport; quoted: of session pinning only
+	targets, flowTargets    [2]*Map         // zone, or mark -> address . port
+	answersFrom, sharedFrom [2]*Map         // a backend's address . port
+	zones                   *Map            // mark -> zone
+	zoned                   map[uint16]bool // ids that zones has
 }
 
 func families(v *balancer.View) []bool {
@@ -184,33 +185,32 @@ func (c *compiler) elementsOf(s *service) {
 // addZone lets bind take a backend's id; a backend that is down takes no packet.
 func (c *compiler) addZone(id uint16, st balancer.State) {
 	key := host32(c.marks.WithID(id))
-	if st == balancer.Down || slices.ContainsFunc(c.zones.Elements, func(e Element) bool { return string(e.Key) == string(key) }) {
+	if st == balancer.Down || c.zoned[id] {
 		return
 	}
+	c.zoned[id] = true
 	c.zones.Elements = append(c.zones.Elements, Element{Key: key, Data: host16(c.snapshot.Zone(id))})
 }
 
-// sessionMaps makes the maps that hold live bindings: one a key length. The
-// name carries a fingerprint of the key's definition, so that another
-// definition begins with empty ones.
+// sessionMaps makes the maps that hold live bindings: one a key length.
 func (c *compiler) sessionMaps(s *service) {
 	s.sessions = make(map[int]*Map)
-	fp := KeyFingerprint(&s.Service.Key)
 	for i := range s.Service.Key.Variants {
 		n := s.Service.Key.Variants[i].KeyLen()
 		if s.sessions[n] == nil {
 			s.sessions[n] = c.addMap(&Map{
-				Name: SessionsMap(s.Service.Name, s.v6, n, fp), Key: Type{ID: typeInteger, Len: uint32(n)}, Data: typeZone,
+				Name: sessionsMap(s.Service, s.v6, n), Key: Type{ID: typeInteger, Len: uint32(n)}, Data: typeZone,
 				Size: uint32(s.Service.MaxSessions), Timeout: UnconfirmedTimeout, Learned: true,
 			})
 		}
 	}
 }
 
-// SessionsMap is the name of the map that holds a service's sessions of a
-// family whose keys are n bytes long.
-func SessionsMap(service string, v6 bool, n int, fingerprint string) string {
-	return fmt.Sprintf("sessions%s-%s-%d-%s", suffix(v6), service, n, fingerprint)
+// sessionsMap is the name of the map that holds a service's sessions of a
+// family whose keys are n bytes long. It carries what another key or another
+// size would change: those begin with an empty map.
+func sessionsMap(s *balancer.Service, v6 bool, n int) string {
+	return fmt.Sprintf("sessions%s-%s-%d-%s-%d", suffix(v6), s.Name, n, KeyFingerprint(&s.Key), s.MaxSessions)
 }
 
 // KeyFingerprint tells definitions of a key apart.

@@ -185,14 +185,14 @@ func (p *plan) remove(have *Table, want index) {
 			p.drops = true
 		}
 	}
-	for _, c := range have.Chains {
-		if want.chains[c.Name] == nil {
-			p.change = append(p.change, delChain(have.Name, c.Name))
-		}
-	}
 	for _, m := range have.Maps {
 		if want.maps[m.Name] == nil {
 			p.change = append(p.change, delMap(have.Name, m.Name))
+		}
+	}
+	for _, c := range have.Chains {
+		if want.chains[c.Name] == nil {
+			p.change = append(p.change, delChain(have.Name, c.Name))
 		}
 	}
 	for _, t := range have.Timeouts {

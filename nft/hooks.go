@@ -103,7 +103,7 @@ func (c *compiler) quotedRule(v6 bool) Rule {
 		encode(transport(0, 0, 1), &expr.Range{Op: expr.CmpOpEq, Register: reg(0).nr(), FromData: first[:1], ToData: first[1:]}),
 		encode(transport(0, protoAt, 1), cmp(0, true, []byte{unix.IPPROTO_UDP})),
 		encode(transport(0, addrAt, uint32(addrLen(v6))), transport(port, portAt, 2)), in(c.quoted[fam(v6)].Name),
-		markSet(0, 0, c.marks.Miss()), queue(c.features.NativeQueue, c.queues.First, c.queues.Count),
+		markSet(0, c.marks.All(), c.marks.Miss()), queue(c.features.NativeQueue, c.queues.First, c.queues.Count),
 	)}
 }
 

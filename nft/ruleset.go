@@ -12,8 +12,9 @@ import (
 // concurrent use; a change waits for the one before it.
 type Ruleset struct {
 	conn     *conn
-	mu       sync.Mutex // guards applied, and is held while a change is under way
+	mu       sync.Mutex // guards the following, and is held while a change is under way
 	applied  *Table     // what the kernel has, as far as we did it; nil: not known
+	wanted   *Table     // what it should have: what was applied last
 	features Features
 	quiesce  func(func() error) error
 }
@@ -52,7 +53,15 @@ func (r *Ruleset) Features() Features { return r.features }
 func (r *Ruleset) Apply(want *Table) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.apply(want)
+	known := r.applied != nil
+	err := r.apply(want)
+	if err != nil && known {
+		// What others did to the table may be in the way: once more from what
+		// there really is.
+		r.applied = nil
+		err = r.apply(want)
+	}
+	return err
 }
 
 func (r *Ruleset) apply(want *Table) error {
@@ -75,7 +84,7 @@ func (r *Ruleset) apply(want *Table) error {
 	if err := r.change(p); err != nil {
 		return r.undo(p, fmt.Errorf("change table: %w", err))
 	}
-	r.applied = want
+	r.applied, r.wanted = want, want
 	return nil
 }
 
@@ -132,14 +141,14 @@ func (r *Ruleset) read() (*Table, error) {
 func (r *Ruleset) Verify() ([]string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.applied == nil {
+	if r.wanted == nil {
 		return nil, nil
 	}
 	have, err := r.read()
 	if err != nil {
 		return nil, err
 	}
-	return Differences(have, r.applied), nil
+	return Differences(have, r.wanted), nil
 }
 
 // Repair brings the kernel's table back to what was applied last, whatever
@@ -147,13 +156,11 @@ func (r *Ruleset) Verify() ([]string, error) {
 func (r *Ruleset) Repair() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	want := r.applied
-	if want == nil {
+	if r.wanted == nil {
 		return nil
 	}
 	r.applied = nil
-	if err := r.apply(want); err != nil {
-		r.applied = want
+	if err := r.apply(r.wanted); err != nil {
 		return fmt.Errorf("repair table: %w", err)
 	}
 	return nil
@@ -164,7 +171,7 @@ func (r *Ruleset) Repair() error {
 func (r *Ruleset) Flush() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.applied = nil
+	r.applied, r.wanted = nil, nil
 	err := r.conn.commit([]request{delTable(TableName)})
 	if errors.Is(err, unix.ENOENT) {
 		return nil

@@ -12,12 +12,17 @@ import (
 // The sessions maps of session-pinned services: what the kernel has learned,
 // and what ctsync writes there.
 
+// ErrFull says that a sessions map had no room for all that was written.
+var ErrFull = unix.ENFILE
+
 // elementBatch is how many elements one transaction changes: few enough to
 // hold the kernel's commit lock shortly.
 const elementBatch = 1000
 
 // Put writes bindings into a service's sessions maps, in the place of what was
-// there under the same key, each with its timeout.
+// there under the same key, each with its timeout. What finds no room is left
+// out, and the error is ErrFull; what belongs to no map of the service is left
+// out silently.
 func (r *Ruleset) Put(v *balancer.View, zoneBase uint16, es []balancer.Element) error {
 	return r.eachBatch(v, es, func(name string, batch []Element) error {
 		if err := r.destroy(name, batch, func(del []request) error {
@@ -54,21 +59,23 @@ func (r *Ruleset) destroy(name string, batch []Element, commit func([]request) e
 
 func (r *Ruleset) eachBatch(v *balancer.View, es []balancer.Element, do func(string, []Element) error, zoneBase uint16) error {
 	byMap := make(map[string][]Element)
-	fp := KeyFingerprint(&v.Service.Key)
+	var errs []error
 	for _, e := range es {
-		name := SessionsMap(v.Service.Name, e.V6, len(e.Key), fp)
+		name := sessionsMap(v.Service, e.V6, len(e.Key))
 		byMap[name] = append(byMap[name], Element{Key: e.Key, Data: host16(zoneBase + e.Backend), Timeout: e.Timeout})
 	}
 	for name, list := range byMap {
 		for len(list) > 0 {
 			n := min(elementBatch, len(list))
-			if err := do(name, list[:n]); err != nil {
-				return err
+			err := do(name, list[:n])
+			if errors.Is(err, unix.ENOENT) {
+				break // the service has no such map, or not any more
 			}
+			errs = append(errs, err)
 			list = list[n:]
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Dump hands every learned binding of a service to fn until it returns false.
@@ -77,11 +84,10 @@ func (r *Ruleset) Dump(v *balancer.View, zoneBase uint16, fn func(balancer.Eleme
 	if v.Pinning != balancer.PinSession {
 		return nil
 	}
-	fp := KeyFingerprint(&v.Service.Key)
 	seen := make(map[string]bool)
 	for _, v6 := range families(v) {
 		for i := range v.Service.Key.Variants {
-			name := SessionsMap(v.Service.Name, v6, v.Service.Key.Variants[i].KeyLen(), fp)
+			name := sessionsMap(v.Service, v6, v.Service.Key.Variants[i].KeyLen())
 			if seen[name] {
 				continue
 			}

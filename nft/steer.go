@@ -160,14 +160,14 @@ func (c *compiler) steerChain(s *service) {
 			// KEY: ct original zone set KEY map @sessions accept
 			Rule{Comment: svc + ": a known session", Exprs: join(p.match, p.key, lookup(0, 0, sessions), zoneSet(0), accept())},
 			// KEY: meta mark set meta mark | miss queue
-			Rule{Comment: svc + ": a session's first packet", Exprs: join(p.match, p.key, markSet(0, 0, miss), c.ask(s))},
+			Rule{Comment: svc + ": a session's first packet", Exprs: join(p.match, p.key, markSet(0, c.marks.All(), miss), c.ask(s))},
 		)
 		if !p.last {
 			// the variant's, but too short: no key
-			rules = append(rules, Rule{Comment: svc + ": too short for its key", Exprs: join(p.match, markSet(0, 0, miss), accept())})
+			rules = append(rules, Rule{Comment: svc + ": too short for its key", Exprs: join(p.match, markSet(0, c.marks.All(), miss), accept())})
 		}
 	}
-	rules = append(rules, Rule{Comment: svc + ": no key", Exprs: join(markSet(0, 0, miss), accept())})
+	rules = append(rules, Rule{Comment: svc + ": no key", Exprs: join(markSet(0, c.marks.All(), miss), accept())})
 	c.addChain("steer"+s.name, rules...)
 	c.dispatch(c.steer, s, "steer"+s.name)
 }

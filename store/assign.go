@@ -14,6 +14,9 @@ import (
 // Assigner gives backends their ids and services their seeds. It keeps
 // nothing between calls.
 type Assigner struct {
+	// MarkMask and ZoneBase are for the state, as they are.
+	MarkMask uint32
+	ZoneBase uint16
 	// Max is the largest id that may be given out, see balancer.Marks.MaxID.
 	Max uint16
 	// InUse reports whether a conntrack entry or a sessions element carries
@@ -63,7 +66,7 @@ func (a Assigner) Assign(cfg []balancer.Service, prev State) (State, error) {
 		return State{}, fmt.Errorf("assign ids: %w", err)
 	}
 	ids, seeds := prev.names()
-	next := State{Revision: prev.Revision, Secret: prev.Secret, Services: slices.Clone(cfg)}
+	next := State{Revision: prev.Revision, Secret: prev.Secret, MarkMask: a.MarkMask, ZoneBase: a.ZoneBase, Services: slices.Clone(cfg)}
 	var wanting []*balancer.Backend
 	var names []backendName
 	for i := range next.Services {

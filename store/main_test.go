@@ -139,5 +139,5 @@ func fullService() balancer.Service {
 }
 
 func fullState() State {
-	return State{Revision: 7, Secret: bytes.Repeat([]byte{0x5e}, 32), Services: []balancer.Service{fullService()}, LastID: 3, Freed: []Freed{{ID: 2, At: 1_700_000_000}}}
+	return State{Revision: 7, Secret: bytes.Repeat([]byte{0x5e}, 32), MarkMask: 0xffff, ZoneBase: 7, Services: []balancer.Service{fullService()}, LastID: 3, Freed: []Freed{{ID: 2, At: 1_700_000_000}}}
 }

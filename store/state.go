@@ -25,6 +25,10 @@ type State struct {
 	// Services are as they were applied, each with its seed, each backend
 	// with its id.
 	Services []balancer.Service
+	// MarkMask and ZoneBase are what the kernel's table, sessions and entries
+	// were made with.
+	MarkMask uint32
+	ZoneBase uint16
 	// LastID is the highest backend id ever given out. Each id up to it is a
 	// backend's or stands in Freed.
 	LastID uint16

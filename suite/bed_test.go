@@ -216,7 +216,7 @@ func (b *bed) exchange(rate int, list ...lab.Datagram) []lab.Reply {
 // exchangeFrom is exchange for clients that are elsewhere.
 func (b *bed) exchangeFrom(clients *lab.Clients, rate int, list ...lab.Datagram) []lab.Reply {
 	b.t.Helper()
-	replies, err := clients.ExchangeAll(b.t.Context(), list, rate, 5*time.Second)
+	replies, err := clients.ExchangeAll(b.t.Context(), list, paced(rate), slow(5*time.Second))
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func TestBackendsChangeUnderLoad(t *testing.T) {
 	}
 	reload := func(members map[int]string) {
 		t.Helper()
-		l := b.startLoad(1_000_000+fresh*10, scaled(4000, 500))
+		l := b.startLoad(1_000_000+fresh*10, paced(4000))
 		time.Sleep(100 * time.Millisecond)
 		if refusal := b.reload(with(members)); refusal != "" {
 			t.Fatal(refusal)
@@ -132,7 +132,7 @@ func TestDrainEnds(t *testing.T) {
 			t.Fatalf("session %d moved while its backend drains", i)
 		}
 	}
-	lab.WaitFor(t, slow(10*time.Second), "the drained backend is let go", func() bool {
+	waitFor(t, 10*time.Second, "the drained backend is let go", func() bool {
 		return len(b.daemon.find(func(l logLine) bool { return l.str("msg") == "drain timeout is over" })) > 0
 	})
 	time.Sleep(slow(300 * time.Millisecond))
@@ -148,7 +148,7 @@ func TestKeyChangesUnderLoad(t *testing.T) {
 	b := newBed(t, bedOptions{})
 	b.serve(b.service())
 	b.place(numbers(0, 100), 0)
-	l := b.startLoad(500_000, 1000)
+	l := b.startLoad(500_000, paced(1000))
 	if refusal := b.reload(b.service("key: {offset: 0, length: 9}")); refusal != "" {
 		t.Fatal(refusal)
 	}
@@ -172,7 +172,7 @@ func TestKeyChangesUnderLoad(t *testing.T) {
 func TestServicesComeAndGoUnderLoad(t *testing.T) {
 	b := newBed(t, bedOptions{})
 	b.serve(b.service())
-	l := b.startLoad(0, scaled(5000, 500))
+	l := b.startLoad(0, paced(5000))
 	for i, services := range [][]string{
 		{b.service(), b.serviceNamed("second", 1195)},
 		{b.service("timeouts: {unreplied: 20s, replied: 60s}"), b.serviceNamed("second", 1195, "pinning: flow")},

@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/roamlb/roamlb/internal/lab"
 )
 
 // daemon is a running roamlb and what it has logged.
@@ -97,7 +95,7 @@ func (d *daemon) events(kind string) []logLine {
 // wait waits for a line.
 func (d *daemon) wait(what string, match func(logLine) bool) {
 	d.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(slow(30 * time.Second))
 	for len(d.find(match)) == 0 {
 		select {
 		case <-d.done:
@@ -153,7 +151,7 @@ func (d *daemon) end() {
 	if d.cmd.ProcessState == nil {
 		_ = d.cmd.Process.Signal(syscall.SIGCONT)
 		_ = d.cmd.Process.Signal(syscall.SIGTERM)
-		stuck := time.AfterFunc(10*time.Second, func() { _ = d.cmd.Process.Kill() })
+		stuck := time.AfterFunc(slow(10*time.Second), func() { _ = d.cmd.Process.Kill() })
 		if err := d.cmd.Wait(); err != nil {
 			d.t.Errorf("the daemon did not end cleanly: %v\n%s", err, d.tail(40))
 		}
@@ -185,7 +183,7 @@ func (b *bed) hangUp() (refusal string) {
 	}
 	before := len(answers())
 	b.daemon.signal(syscall.SIGHUP)
-	lab.WaitFor(b.t, 30*time.Second, "the daemon answers SIGHUP", func() bool { return len(answers()) > before })
+	waitFor(b.t, 30*time.Second, "the daemon answers SIGHUP", func() bool { return len(answers()) > before })
 	return answers()[before].str("error")
 }
 

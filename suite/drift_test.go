@@ -42,7 +42,7 @@ func (b *bed) repaired(what string, harm func()) (found string) {
 	drifts, repairs := len(b.daemon.events("drift")), len(b.daemon.events("repaired"))
 	begin := time.Now()
 	harm()
-	lab.WaitFor(b.t, 10*time.Second, what+": repaired", func() bool { return len(b.daemon.events("repaired")) > repairs })
+	waitFor(b.t, 10*time.Second, what+": repaired", func() bool { return len(b.daemon.events("repaired")) > repairs })
 	if took := time.Since(begin); took > slow(time.Second) {
 		b.t.Errorf("%s: the table was right again after %v, want a second", what, took)
 	}
@@ -137,7 +137,7 @@ func TestFlowsThatBeganWithoutTheTable(t *testing.T) {
 				if _, err := b.clients.SendAll(slices.Concat(strangers, roamed)); err != nil {
 					t.Fatal(err)
 				}
-				lab.WaitFor(t, time.Second, "they have entries that translate nothing", func() bool { return len(b.foreign()) == len(strangers)+len(roamed) })
+				waitFor(t, time.Second, "they have entries that translate nothing", func() bool { return len(b.foreign()) == len(strangers)+len(roamed) })
 			})
 			b.exchange(1000, strangers...)
 			b.stay("from where they tried in vain", home, roamed)

@@ -94,7 +94,7 @@ func TestFloodOfRandomKeys(t *testing.T) {
 func floodOf(keys int) lab.FloodOptions {
 	r := rand.New(rand.NewPCG(1, 2))
 	return lab.FloodOptions{
-		To: listener(false), Count: keys, Rate: 50_000, Length: 13,
+		To: listener(false), Count: keys, Rate: paced(50_000), Length: 13,
 		Fill: func(_ int, p []byte) {
 			p[0] = 0x49 // not answered
 			binary.BigEndian.PutUint64(p[1:], r.Uint64())
@@ -146,7 +146,7 @@ func TestSessionTTL(t *testing.T) {
 	live := numbers(0, 100)
 	b.place(live, 0)
 	kept := client(false, 500, 20000)
-	lab.WaitFor(t, slow(10*time.Second), "the entries have timed out", func() bool {
+	waitFor(t, 10*time.Second, "the entries have timed out", func() bool {
 		b.exchange(0, datagram(kept, 500, int(time.Now().UnixMilli()))) // this one goes on
 		return len(b.entries()) <= 1
 	})

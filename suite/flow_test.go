@@ -24,13 +24,13 @@ func TestOneWayFlowIsSeenOnce(t *testing.T) {
 				if err := b.clients.Send(list[i].Src, list[i].Dst, list[i].Payload); err != nil {
 					t.Fatal(err)
 				}
-				lab.WaitFor(t, 5*time.Second, "it arrives", func() bool { return b.arrived.of(1).total() == i+1 })
+				waitFor(t, 5*time.Second, "it arrives", func() bool { return b.arrived.of(1).total() == i+1 })
 				time.Sleep(2 * balancer.SettleTime)
 			}
 			if _, err := b.clients.SendAll(list[2:]); err != nil {
 				t.Fatal(err)
 			}
-			lab.WaitFor(t, 5*time.Second, "all arrive", func() bool { return b.arrived.of(1).total() == n })
+			waitFor(t, 5*time.Second, "all arrive", func() bool { return b.arrived.of(1).total() == n })
 			b.daemon.stop()
 			const burst = 64
 			if got := b.daemon.packets(); got < 1 || got > burst {
@@ -54,7 +54,7 @@ func TestNobodyServes(t *testing.T) {
 				if err := b.clients.Send(d.Src, d.Dst, d.Payload); err != nil {
 					t.Fatal(err)
 				}
-				lab.WaitFor(t, 5*time.Second, "ICMP port unreachable", func() bool { return len(b.clients.Errors()) == i+1 })
+				waitFor(t, 5*time.Second, "ICMP port unreachable", func() bool { return len(b.clients.Errors()) == i+1 })
 				if took := time.Since(begin); took > slow(200*time.Millisecond) {
 					t.Errorf("IPv6 %v: the error came after %v", v6, took)
 				}
@@ -167,5 +167,5 @@ func TestTimeoutsOfAService(t *testing.T) {
 	if len(b.entriesOf(client(false, 1, 20000))) != 1 {
 		t.Fatal("no entry")
 	}
-	lab.WaitFor(t, 6*time.Second, "the entry has timed out", func() bool { return len(b.entriesOf(client(false, 1, 20000))) == 0 })
+	waitFor(t, 6*time.Second, "the entry has timed out", func() bool { return len(b.entriesOf(client(false, 1, 20000))) == 0 })
 }

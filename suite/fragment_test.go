@@ -109,7 +109,7 @@ func TestExtensionHeaders(t *testing.T) {
 					if r := reply(); r.Number() != home {
 						t.Fatalf("headers %v: session %d moved from backend %d to %d when it roamed", headers, session, home, r.Number())
 					}
-					lab.WaitFor(t, 5*time.Second, "the entry it left is gone", func() bool { return len(b.entriesOf(old)) == 0 })
+					waitFor(t, 5*time.Second, "the entry it left is gone", func() bool { return len(b.entriesOf(old)) == 0 })
 				}
 			}
 		})

@@ -69,7 +69,7 @@ func (b *bed) errorsAboutABackend(v6 bool) {
 		inner := lab.UDPPacket(b.arrived.of(i).from, netip.AddrPortFrom(addressOf(home, v6), port), d.Payload, lab.PacketOptions{TTL: 63})
 		before := len(b.clients.Errors())
 		b.sendRaw(home.Namespace, k.packet(by, inner))
-		lab.WaitFor(b.t, 5*time.Second, k.name+" reaches the client", func() bool { return len(b.clients.Errors()) > before })
+		waitFor(b.t, 5*time.Second, k.name+" reaches the client", func() bool { return len(b.clients.Errors()) > before })
 		e := b.clients.Errors()[before]
 		if e.At != at || e.To != d.Dst || [2]byte{e.Type, e.Code} != k.number(v6) || k.mtu > 0 && e.MTU != k.mtu {
 			b.t.Errorf("%s, by %v: the client has %+v, want it about %v -> %v", k.name, by, e, at, d.Dst)

@@ -89,7 +89,7 @@ func TestClientsAndBackendsOnTheBalancer(t *testing.T) {
 						t.Fatalf("round %d: session %d moved from backend %d to %d when it roamed", round, i, home[i], at[i])
 					}
 				}
-				lab.WaitFor(t, slow(5*time.Second), "the entries that they left are gone", func() bool { return len(b.entries()) == n })
+				waitFor(t, 5*time.Second, "the entries that they left are gone", func() bool { return len(b.entries()) == n })
 			}
 			if got := shares(home); len(got) != 4 {
 				t.Errorf("sessions spread as %v, want all four backends", got)

@@ -67,6 +67,21 @@ func scaled(n, low int) int {
 	return max(low, int(float64(n)*f))
 }
 
+// waitFor is lab.WaitFor with a limit that fits how fast things go here.
+func waitFor(t *testing.T, limit time.Duration, what string, cond func() bool) {
+	t.Helper()
+	lab.WaitFor(t, slow(limit), what, cond)
+}
+
+// paced is a rate of datagrams a second that the place can take: an emulated
+// kernel a tenth.
+func paced(rate int) int {
+	if os.Getenv("ROAMLB_VM") != "" {
+		return max(100, rate/10)
+	}
+	return rate
+}
+
 // long says whether tests run in full however long it takes.
 func long() bool { return os.Getenv("ROAMLB_LONG") != "" }
 

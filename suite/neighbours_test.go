@@ -260,7 +260,7 @@ func TestNeighbours(t *testing.T) {
 				b.exchange(2000, list...)
 			}
 			newest := func() bool { return len(b.entries()) == len(before)+sessions }
-			lab.WaitFor(t, 5*time.Second, "our stale entries are gone", newest)
+			waitFor(t, 5*time.Second, "our stale entries are gone", newest)
 			// A backend goes, and all that is its; a restart begins with a look at everything.
 			if refusal := b.reload(b.service("pinning: "+pinning, b.backends(map[int]string{1: "-"}))); refusal != "" {
 				t.Fatal(refusal)
@@ -269,7 +269,7 @@ func TestNeighbours(t *testing.T) {
 			b.daemon.stop()
 			b.start()
 			b.exchange(2000, list...)
-			lab.WaitFor(t, 5*time.Second, "our entries are as many as sessions", newest)
+			waitFor(t, 5*time.Second, "our entries are as many as sessions", newest)
 
 			if diff := cmp.Diff(before, b.theirs()); diff != "" {
 				t.Errorf("the neighbour's conntrack entries have changed (-before +after):\n%s", diff)

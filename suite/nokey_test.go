@@ -170,7 +170,7 @@ func TestPacketsWithoutKeyDropped(t *testing.T) {
 			if pinning == "session" {
 				r := b.ruleset()
 				for _, chain := range []string{"fallback4-vpn", "fallback6-vpn"} {
-					lab.WaitFor(t, 5*time.Second, chain+" has dropped its half", func() bool { return counted(r.rules(chain)[0]) == n/2 })
+					waitFor(t, 5*time.Second, chain+" has dropped its half", func() bool { return counted(r.rules(chain)[0]) == n/2 })
 				}
 				b.daemon.kill() // the kernel alone drops them too
 				round(1)

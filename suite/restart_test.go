@@ -123,7 +123,7 @@ func TestRestartUnderLoad(t *testing.T) {
 				// a session that is known before the daemon goes
 				known := 3_000_000 + round
 				home := b.exchange(0, datagram(client(false, 90000+round, 22000), known, 0))[0].Number()
-				l := b.startLoad(round*200_000, scaled(10000, 2000))
+				l := b.startLoad(round*200_000, paced(10000))
 				time.Sleep(300 * time.Millisecond) // the load is on
 				how.end(b.daemon)
 				time.Sleep(200 * time.Millisecond) // nobody but the kernel
@@ -146,7 +146,7 @@ func TestStoppedUnderLoad(t *testing.T) {
 	b.serve(b.service())
 	for round, pause := range []time.Duration{time.Second, 4 * time.Second} {
 		t.Run(fmt.Sprint(pause), func(t *testing.T) {
-			l := b.startLoad(round*400_000, scaled(10000, 2000))
+			l := b.startLoad(round*400_000, paced(10000))
 			time.Sleep(300 * time.Millisecond)
 			b.daemon.signal(syscall.SIGSTOP)
 			time.Sleep(pause)
@@ -156,7 +156,7 @@ func TestStoppedUnderLoad(t *testing.T) {
 		})
 	}
 	// for good
-	l := b.startLoad(1_000_000, scaled(10000, 2000))
+	l := b.startLoad(1_000_000, paced(10000))
 	time.Sleep(300 * time.Millisecond)
 	b.daemon.signal(syscall.SIGSTOP)
 	time.Sleep(4 * time.Second)
@@ -185,7 +185,7 @@ func TestRoamAfterRestart(t *testing.T) {
 			t.Fatalf("session %d moved from backend %d to %d when it roamed", i, home[i].Number(), r.Number())
 		}
 	}
-	lab.WaitFor(t, slow(2*time.Second), "the entries from before the restart are gone", func() bool {
+	waitFor(t, 2*time.Second, "the entries from before the restart are gone", func() bool {
 		for _, e := range b.entries() {
 			if e.client.Addr().Is4() {
 				return false

@@ -74,7 +74,7 @@ func TestRoaming(t *testing.T) {
 		for _, a := range at {
 			here[a] = true
 		}
-		lab.WaitFor(t, 5*time.Second, "only the newest entry of each session is left", func() bool {
+		waitFor(t, 5*time.Second, "only the newest entry of each session is left", func() bool {
 			es := b.entries()
 			for _, e := range es {
 				if !here[e.client] {

@@ -65,7 +65,7 @@ func TestServerOfTwoServicesSpeaksFirst(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		lab.WaitFor(t, 5*time.Second, "all are dropped, and counted", func() bool {
+		waitFor(t, 5*time.Second, "all are dropped, and counted", func() bool {
 			dropped := uint64(0)
 			for _, e := range r.elements("answersdropped" + map[bool]string{false: "4", true: "6"}[v6]) {
 				if e.Counter != nil {

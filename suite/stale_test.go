@@ -121,7 +121,7 @@ func TestSharedEntry(t *testing.T) {
 			}
 		}
 	}
-	lab.WaitFor(t, slow(2*time.Second), "the entry goes with the last session", func() bool { return len(b.entriesOf(gateway)) == 0 })
+	waitFor(t, 2*time.Second, "the entry goes with the last session", func() bool { return len(b.entriesOf(gateway)) == 0 })
 }
 
 // One key in two places by turns must be served in both, and must not keep the
@@ -145,7 +145,7 @@ func TestFlappingIsShared(t *testing.T) {
 		b.exchange(0, datagram(one, 1, 10000+i))
 		time.Sleep(slow(200 * time.Millisecond))
 	}
-	lab.WaitFor(t, slow(5*time.Second), "the silent client's entry is gone", func() bool { return len(b.entriesOf(two)) == 0 })
+	waitFor(t, 5*time.Second, "the silent client's entry is gone", func() bool { return len(b.entriesOf(two)) == 0 })
 	if len(b.entriesOf(one)) != 1 {
 		t.Error("the speaking client lost its entry")
 	}
@@ -195,7 +195,7 @@ func TestBackendSpeaksFirstAndLate(t *testing.T) {
 
 	arrivesAt(1, s[1], 3)
 	b.exchange(0, datagram(client(true, 3, 20000), s[1], 50)) // it roams away
-	lab.WaitFor(t, slow(2*time.Second), "the stale entry is gone", func() bool { return len(b.entriesOf(client(false, 3, 20000))) == 0 })
+	waitFor(t, 2*time.Second, "the stale entry is gone", func() bool { return len(b.entriesOf(client(false, 3, 20000))) == 0 })
 	for i := range 3 {
 		hear(1, fmt.Sprint("late ", i), 3)
 	}

@@ -204,9 +204,6 @@ func TestLostEventsAreTold(t *testing.T) {
 	for _, e := range b.dump(ours, ours) {
 		b.kernel.Delete([]ctsync.Entry{e})
 	}
-	if len(h.all()) == n {
-		t.Skip("the queue held all")
-	}
 	lab.WaitFor(t, 30*time.Second, "word of the loss", func() bool { return h.losses() > 0 })
 }
 
