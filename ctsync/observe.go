@@ -52,7 +52,9 @@ func (c *core) seen(i uint32, e *Entry, now int64, event bool) {
 		c.flows.renew(i, now, c.epoch)
 	}
 	fl.id, fl.epoch = e.ID, c.epoch
-	if e.Status&SeenReply != 0 && !fl.has(flowReplied) {
+	// The only change that the kernel tells of is the first answer: it is the
+	// proof even where a dump has shown that answer before.
+	if e.Status&SeenReply != 0 && (!fl.has(flowReplied) || event && !fl.has(flowWitnessed)) {
 		c.answered(i, now, event)
 	}
 	c.flows.settle(i)
