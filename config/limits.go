@@ -1,10 +1,10 @@
 package config
 
 import (
-	"github.com/roamlb/roamlb/balancer"
-
 	"math"
 	"time"
+
+	"github.com/roamlb/roamlb/balancer"
 )
 
 // Bounds on the text itself, so that a hostile or broken file costs a bounded

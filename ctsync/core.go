@@ -51,20 +51,20 @@ func newCore() *core {
 	return &core{flows: newFlows(), tables: make([]*Table, 1), unreplied: 30 * time.Second, replied: 120 * time.Second}
 }
 
-// adopt gives a table an id. It is false where there are too many tables.
-func (c *core) adopt(t *Table) bool {
+// adopt gives a table an id. Of more than 65,535 the last ones get none: their
+// sessions are bound, and nothing more is known of them.
+func (c *core) adopt(t *Table) {
 	for id := 1; id < len(c.tables); id++ {
 		if c.tables[id] == nil {
 			c.tables[id], t.id = t, uint16(id)
-			return true
+			return
 		}
 	}
 	if len(c.tables) > 1<<16-1 {
-		return false
+		return
 	}
 	t.id = uint16(len(c.tables))
 	c.tables = append(c.tables, t)
-	return true
 }
 
 // abandon forgets a table's sessions.

@@ -237,6 +237,7 @@ type entry struct {
 	zone                      uint16 // of the original direction
 	id, mark                  uint32
 	replied                   bool
+	timeout                   time.Duration // that it has left, in seconds
 }
 
 // entries are the conntrack entries of UDP flows in the balancer's namespace.
@@ -256,6 +257,7 @@ func (b *bed) entries() []entry {
 			listener: netip.AddrPortFrom(f.TupleOrig.IP.DestinationAddress, f.TupleOrig.Proto.DestinationPort),
 			backend:  netip.AddrPortFrom(f.TupleReply.IP.SourceAddress, f.TupleReply.Proto.SourcePort),
 			zone:     max(f.Zone, f.TupleOrig.Zone), id: f.ID, mark: f.Mark, replied: f.Status.SeenReply(),
+			timeout: time.Duration(f.Timeout) * time.Second,
 		}
 		out = append(out, e)
 	}

@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
+
+	"github.com/roamlb/roamlb/balancer"
 	"github.com/roamlb/roamlb/internal/lab"
 )
 
@@ -20,6 +23,25 @@ func (b *bed) place(sessions []int, seq int) []int {
 		out[i] = r.Number()
 	}
 	return out
+}
+
+// settle asks where sessions are until the kernel has learned it too: their
+// next packets do not come to the daemon.
+func (b *bed) settle(sessions []int) []int {
+	b.t.Helper()
+	b.place(sessions, 0)
+	time.Sleep(2 * balancer.SettleTime)
+	return b.place(sessions, 1)
+}
+
+// expire takes all that the kernel has learned from it, as time does.
+func (b *bed) expire() {
+	b.t.Helper()
+	r := b.ruleset()
+	for _, name := range r.learned() {
+		r.FlushSet(&nftables.Set{Name: name, Table: r.table})
+	}
+	r.commit()
 }
 
 func numbers(from, n int) []int {
@@ -45,20 +67,24 @@ func TestBackendsChangeUnderLoad(t *testing.T) {
 	b.serve(with(map[int]string{4: "-"}))
 	n := scaled(1000, 200)
 	live := numbers(0, n)
-	home := b.place(live, 0)
-	seq, fresh := 0, 10_000
-	stays := func(what string, except int) {
+	home := b.settle(live)
+	seq, fresh := 1, 10_000
+	stays := func(what string) {
 		t.Helper()
-		seq++
-		moved := 0
-		for i, at := range b.place(live, seq) {
-			if at != home[i] && home[i] != except {
-				moved++
+		for _, who := range []string{"the kernel", "the daemon"} {
+			if who == "the daemon" {
+				b.expire()
 			}
-			home[i] = at
-		}
-		if moved != 0 {
-			t.Errorf("%s: %d of %d live sessions of living backends moved", what, moved, n)
+			seq++
+			moved := 0
+			for i, at := range b.place(live, seq) {
+				if at != home[i] {
+					moved++
+				}
+			}
+			if moved != 0 {
+				t.Errorf("%s: %s moved %d of %d live sessions of living backends", what, who, moved, n)
+			}
 		}
 	}
 	newcomers := func() map[int]int {
@@ -77,17 +103,17 @@ func TestBackendsChangeUnderLoad(t *testing.T) {
 	}
 
 	reload(nil)
-	stays("a backend is added", 0)
+	stays("a backend is added")
 	if got := newcomers(); got[4] < n/8 {
 		t.Errorf("new sessions after a backend was added: %v, want a quarter at it", got)
 	}
 	reload(map[int]string{1: "weight: 10"})
-	stays("a backend is re-weighted", 0)
+	stays("a backend is re-weighted")
 	if got := newcomers(); got[1] < n*6/10 {
 		t.Errorf("new sessions after a backend's weight became 10: %v, want 10 of 13 at it", got)
 	}
 	reload(map[int]string{2: "admin: drain"})
-	stays("a backend drains", 0)
+	stays("a backend drains")
 	if got := newcomers(); got[2] != 0 {
 		t.Errorf("%d new sessions at a draining backend", got[2])
 	}
@@ -99,11 +125,20 @@ func TestBackendRemoved(t *testing.T) {
 	b.serve(b.service())
 	n := scaled(1000, 200)
 	live := numbers(0, n)
-	home := b.place(live, 0)
+	home := b.settle(live)
 	if refusal := b.reload(b.service(b.backends(map[int]string{3: "-"}))); refusal != "" {
 		t.Fatal(refusal)
 	}
-	for i, at := range b.place(live, 1) {
+	nothingOf3 := func(when string) {
+		t.Helper()
+		for _, e := range b.entries() {
+			if e.backend.Addr() == b.Backend(3).IPv4 || e.backend.Addr() == b.Backend(3).IPv6 {
+				t.Fatalf("%s an entry of the removed backend is left: %+v", when, e)
+			}
+		}
+	}
+	nothingOf3("before its sessions speak again")
+	for i, at := range b.place(live, 2) {
 		if at == 3 {
 			t.Fatalf("session %d is still at the removed backend", i)
 		}
@@ -111,11 +146,7 @@ func TestBackendRemoved(t *testing.T) {
 			t.Errorf("session %d moved from backend %d to %d, and both live", i, home[i], at)
 		}
 	}
-	for _, e := range b.entries() {
-		if e.backend.Addr() == b.Backend(3).IPv4 || e.backend.Addr() == b.Backend(3).IPv6 {
-			t.Fatalf("an entry of the removed backend is left: %+v", e)
-		}
-	}
+	nothingOf3("in the end")
 }
 
 // A backend whose drain time is over lets its sessions go.
@@ -123,11 +154,11 @@ func TestDrainEnds(t *testing.T) {
 	b := newBed(t, bedOptions{})
 	b.serve(b.service())
 	live := numbers(0, 100)
-	home := b.place(live, 0)
+	home := b.settle(live)
 	if refusal := b.reload(b.service("drain_timeout: 2s", b.backends(map[int]string{1: "admin: drain"}))); refusal != "" {
 		t.Fatal(refusal)
 	}
-	for i, at := range b.place(live, 1) {
+	for i, at := range b.place(live, 2) {
 		if at != home[i] {
 			t.Fatalf("session %d moved while its backend drains", i)
 		}
@@ -136,34 +167,46 @@ func TestDrainEnds(t *testing.T) {
 		return len(b.daemon.find(func(l logLine) bool { return l.str("msg") == "drain timeout is over" })) > 0
 	})
 	time.Sleep(slow(300 * time.Millisecond))
-	for i, at := range b.place(live, 2) {
+	for i, at := range b.place(live, 3) {
 		if at == 1 || home[i] != 1 && at != home[i] {
 			t.Fatalf("session %d is at backend %d, was at %d", i, at, home[i])
 		}
 	}
 }
 
-// Changing where the key stands must work while packets flow.
+// Changing where the key stands must work while packets flow, and what the
+// sessions were by the old key must not count any more.
 func TestKeyChangesUnderLoad(t *testing.T) {
 	b := newBed(t, bedOptions{})
 	b.serve(b.service())
-	b.place(numbers(0, 100), 0)
-	l := b.startLoad(500_000, paced(1000))
-	if refusal := b.reload(b.service("key: {offset: 0, length: 9}")); refusal != "" {
-		t.Fatal(refusal)
+	b.settle(numbers(0, 100))
+	l := b.startLoad(500_000, paced(5000))
+	time.Sleep(100 * time.Millisecond)
+	for _, key := range []string{"0, length: 9", "2, length: 7", "0, length: 9", "1, length: 8", "9, length: 4"} {
+		if refusal := b.reload(b.service("key: {offset: " + key + "}")); refusal != "" {
+			t.Fatal(refusal)
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
-	time.Sleep(200 * time.Millisecond)
 	if sent, lost, _ := l.end(); lost != 0 { // sessions may move here: their key is another
 		t.Errorf("%d of %d datagrams were lost", lost, sent)
 	}
-	at := b.place(numbers(0, 300), 1)
-	for i, again := range b.place(numbers(0, 300), 2) {
-		if again != at[i] {
-			t.Errorf("session %d does not stay", i)
+	seen := make(map[int]bool)
+	for id := range 60 { // the key is what was the sequence number
+		var list []lab.Datagram
+		for i := range 3 {
+			list = append(list, datagram(client(i == 1, 30_000+3*id+i, 20000), i, 1000+id))
 		}
+		at := b.exchange(0, list...)
+		for i, r := range at {
+			if r.Number() != at[0].Number() {
+				t.Errorf("session %d moved from backend %d to %d when it roamed", id, at[0].Number(), at[i].Number())
+			}
+		}
+		seen[at[0].Number()] = true
 	}
-	if got := shares(at); len(got) != 3 {
-		t.Errorf("sessions spread as %v", got)
+	if len(seen) != 3 {
+		t.Errorf("60 sessions reached %d backends, want 3", len(seen))
 	}
 }
 

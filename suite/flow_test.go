@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -159,13 +160,26 @@ func TestKeyAtTheEndOfALargePayload(t *testing.T) {
 	}
 }
 
-// A service's own conntrack timeouts.
+// A service's own conntrack timeouts: the short one until a flow has lasted
+// for two seconds both ways, then the long one.
 func TestTimeoutsOfAService(t *testing.T) {
 	b := newBed(t, bedOptions{})
-	b.serve(b.service("timeouts: {unreplied: 2s, replied: 3s}"))
-	b.exchange(0, datagram(client(false, 1, 20000), 1, 0))
-	if len(b.entriesOf(client(false, 1, 20000))) != 1 {
-		t.Fatal("no entry")
+	b.serve(b.service("timeouts: {unreplied: 20s, replied: 70s}"))
+	both := []netip.AddrPort{client(false, 1, 20000), client(true, 1, 20000)}
+	speak := func(seq int, want time.Duration) {
+		t.Helper()
+		for i, at := range both {
+			b.exchange(0, datagram(at, i, seq))
+			es := b.entriesOf(at)
+			if len(es) != 1 {
+				t.Fatalf("%d entries of %v, want 1", len(es), at)
+			}
+			if left := es[0].timeout; left > want || left < want-slow(3*time.Second) {
+				t.Errorf("the entry of %v has %v left, want %v", at, left, want)
+			}
+		}
 	}
-	waitFor(t, 6*time.Second, "the entry has timed out", func() bool { return len(b.entriesOf(client(false, 1, 20000))) == 0 })
+	speak(0, 20*time.Second)
+	time.Sleep(2100 * time.Millisecond) // conntrack's own time for a stream
+	speak(1, 70*time.Second)
 }

@@ -154,6 +154,7 @@ func (b *bed) theirs() []string {
 	var out []string
 	for _, e := range b.entries() {
 		if e.mark&ourMarks.Ours() == 0 {
+			e.timeout = 0 // it runs
 			out = append(out, fmt.Sprintf("%+v", e))
 		}
 	}

@@ -194,3 +194,32 @@ func TestRoamAfterRestart(t *testing.T) {
 		return true
 	})
 }
+
+// Sessions whom the ring would send elsewhere by now must outlive the daemon
+// as well: after a crash the kernel knows them, after a stop the file too.
+func TestRestartOffTheRing(t *testing.T) {
+	for _, how := range []struct {
+		name    string
+		end     func(*daemon)
+		forgets bool // the kernel, while the daemon is away
+	}{{"SIGKILL", (*daemon).kill, false}, {"SIGTERM", (*daemon).stop, false}, {"SIGTERM and long away", (*daemon).stop, true}} {
+		t.Run(how.name, func(t *testing.T) {
+			b := newBed(t, bedOptions{})
+			live := numbers(0, scaled(300, 100))
+			home := b.offRing(live)
+			how.end(b.daemon)
+			if how.forgets {
+				b.expire()
+			} else {
+				b.stay("nobody but the kernel", home, from(20001, live, 2))
+			}
+			b.start()
+			for i := range 20 { // while the daemon takes over what the kernel knows
+				b.stay("after the start", home, from(20002+uint16(i), live, 3+i))
+				time.Sleep(slow(50 * time.Millisecond))
+			}
+			b.expire()
+			b.stay("when the kernel has forgotten", home, from(20100, live, 50))
+		})
+	}
+}

@@ -89,6 +89,11 @@ func TestAttackerOnTheSameBackend(t *testing.T) {
 		b.exchange(0, datagram(attacker, s[0], 1+i), datagram(victim, s[0], 100+i))
 	}
 	time.Sleep(1500 * time.Millisecond)
+	for i := range 3 { // and while the victim is silent, seen by the daemon
+		b.expire()
+		b.exchange(0, datagram(attacker, s[0], 200+i))
+		time.Sleep(1500 * time.Millisecond)
+	}
 	if after := b.entriesOf(victim); len(after) != 1 || after[0].id != before[0].id {
 		t.Errorf("the victim's entry was %v, is %v", before, after)
 	}
@@ -125,29 +130,43 @@ func TestSharedEntry(t *testing.T) {
 }
 
 // One key in two places by turns must be served in both, and must not keep the
-// daemon busy deleting.
+// daemon busy deleting. A turn that falls into the moment of a deletion can go
+// unnoticed, and with it that the session is shared: most must be noticed.
 func TestFlappingIsShared(t *testing.T) {
+	const sessions = 4
 	b := newBed(t, bedOptions{})
 	b.serve(b.service("confirm_timeout: 1s"))
-	one, two := client(false, 1, 20000), client(false, 2, 20000)
-	n := scaled(1000, 200)
-	for i := range n {
-		b.exchange(0, datagram(one, 1, 2*i))
-		b.exchange(0, datagram(two, 1, 2*i+1))
+	noticed := 0
+	for s := range sessions {
+		one, two := client(false, 1+2*s, 20000), client(false, 2+2*s, 20000)
+		deleted, shared := len(b.daemon.events("stale-deleted")), len(b.daemon.events("shared"))
+		for i := range scaled(1000, 200) / sessions {
+			b.exchange(0, datagram(one, s, 2*i))
+			b.exchange(0, datagram(two, s, 2*i+1))
+		}
+		if got := len(b.daemon.events("stale-deleted")) - deleted; got > 3 {
+			t.Errorf("session %d: %d deletions, want at most 3", s, got)
+		}
+		switch len(b.daemon.events("shared")) - shared {
+		case 0:
+			continue
+		case 1:
+			noticed++
+		default:
+			t.Errorf("session %d: more than one event that it is shared", s)
+		}
+		i := 0
+		waitFor(t, 6*time.Second, "the silent client's entry is gone", func() bool { // while the other speaks
+			b.exchange(0, datagram(one, s, 10000+i))
+			i++
+			return len(b.entriesOf(two)) == 0
+		})
+		if len(b.entriesOf(one)) != 1 {
+			t.Error("the speaking client lost its entry")
+		}
 	}
-	if got := len(b.daemon.events("stale-deleted")); got > 3 {
-		t.Errorf("%d deletions, want at most 3", got)
-	}
-	if got := len(b.daemon.events("shared")); got != 1 {
-		t.Errorf("%d events that the session is shared, want 1", got)
-	}
-	for i := range 20 { // one falls silent
-		b.exchange(0, datagram(one, 1, 10000+i))
-		time.Sleep(slow(200 * time.Millisecond))
-	}
-	waitFor(t, 5*time.Second, "the silent client's entry is gone", func() bool { return len(b.entriesOf(two)) == 0 })
-	if len(b.entriesOf(one)) != 1 {
-		t.Error("the speaking client lost its entry")
+	if noticed < sessions/2 {
+		t.Errorf("%d of %d shared sessions were noticed", noticed, sessions)
 	}
 }
 
