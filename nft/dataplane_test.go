@@ -326,6 +326,10 @@ func TestApplyAdoptRepair(t *testing.T) {
 		{"flush ruleset", []request{delTable(TableName)}},
 		{"a chain emptied", []request{flushChain(TableName, "steer4-vpn")}},
 		{"a rule more", []request{addRule(TableName, "steer4-vpn", &Rule{Comment: "evil", Exprs: drop()})}},
+		{"a chain hooked elsewhere", []request{
+			flushChain(TableName, "prerouting-bind"), delChain(TableName, "prerouting-bind"),
+			addChain(TableName, &Chain{Name: "prerouting-bind", Hook: &Hook{Type: "filter", Hook: hookPrerouting, Priority: -298}}),
+		}},
 		{"a chain more", []request{addChain(TableName, &Chain{Name: "theirs"})}},
 		{"an element gone", elements(msgDelSetElem, TableName, "zones", []Element{{Key: host32(2)}})},
 		{"an element changed", append(elements(msgDelSetElem, TableName, "zones", []Element{{Key: host32(2)}}),

@@ -26,6 +26,11 @@ func diff(have, want *Table) *plan {
 	p.maps(indexHave, want)
 	p.timeouts(indexHave, want)
 	for _, c := range want.Chains {
+		if h := indexHave.chains[c.Name]; h != nil && !sameHook(h.Hook, c.Hook) {
+			p.change = append(p.change, flushChain(want.Name, c.Name), delChain(want.Name, c.Name))
+			p.drops = true
+			delete(indexHave.chains, c.Name)
+		}
 		if indexHave.chains[c.Name] == nil {
 			p.change = append(p.change, addChain(want.Name, c))
 		}
