@@ -121,7 +121,7 @@ func TestRestartUnderLoad(t *testing.T) {
 			total := 0
 			for round := range rounds {
 				// a session that is known before the daemon goes
-				known := 3_000_000 + round
+				known := 90_000_000 + round
 				home := b.exchange(0, datagram(client(false, 90000+round, 22000), known, 0))[0].Number()
 				l := b.startLoad(round*200_000, paced(10000))
 				time.Sleep(300 * time.Millisecond) // the load is on
