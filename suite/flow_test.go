@@ -100,7 +100,7 @@ func TestFirstPacketsBackToBack(t *testing.T) {
 					list = append(list, datagram(client(i%2 == 1, 1+i, 20000), i, seq))
 				}
 			}
-			b.exchange(20000, list...)
+			b.exchange(5000, list...)
 			disordered := 0
 			for i := range n {
 				a := b.arrived.of(i)
