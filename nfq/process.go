@@ -94,7 +94,8 @@ func spawnKeeper(readers []*reader, mem *shared) (k *keeperProcess, err error) {
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{keeperName}, &syscall.ProcAttr{
 		Dir: "/",
 		// One thread that sleeps: the runtime needs no more.
-		Env:   []string{keeperEnv + "=" + strconv.Itoa(len(readers)), "GOMAXPROCS=1"},
+		// The race detector's settings go along, all else would only take room.
+		Env:   []string{keeperEnv + "=" + strconv.Itoa(len(readers)), "GOMAXPROCS=1", "GORACE=" + os.Getenv("GORACE")},
 		Files: inherit,
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
