@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/roamlb/roamlb/nft"
+
 	"github.com/google/nftables"
 )
 
 // tableName is our table's, of family inet.
-const tableName = "roamlb"
+const tableName = nft.TableName
 
 // ruleset is the chains and rules of all tables but ours, as nft's netlink
 // shows them: those of iptables-nft are among them, those of iptables-legacy

@@ -8,13 +8,11 @@ import "github.com/roamlb/roamlb/balancer"
 func (s *Sync) Replacement(service *balancer.Service, maxKeyLen int, layout string) *Table {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.byName[service.Name]; t != nil && t.layout == layout && t.stride == maxKeyLen {
+	if t := s.kept(service.Name, maxKeyLen, layout); t != nil {
 		t.loaded = false
 		return t
 	}
-	t := newTable(s, service.Name, maxKeyLen, layout)
-	s.core.adopt(t)
-	return t
+	return s.newTable(service.Name, maxKeyLen, layout)
 }
 
 // Keep makes a table the one of its service, and drops the one before it.

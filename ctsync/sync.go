@@ -73,15 +73,29 @@ func (s *Sync) Table(service *balancer.Service, maxKeyLen int, layout string) *T
 }
 
 func (s *Sync) table(name string, maxKeyLen int, layout string) *Table {
+	if t := s.kept(name, maxKeyLen, layout); t != nil {
+		return t
+	}
 	if t := s.byName[name]; t != nil {
-		if t.layout == layout && t.stride == maxKeyLen {
-			return t
-		}
 		s.drop(t)
 	}
+	t := s.newTable(name, maxKeyLen, layout)
+	s.byName[name] = t
+	return t
+}
+
+// kept is the table of a name if its keys are laid out so, nil else.
+func (s *Sync) kept(name string, maxKeyLen int, layout string) *Table {
+	if t := s.byName[name]; t != nil && t.layout == layout && t.stride == maxKeyLen {
+		return t
+	}
+	return nil
+}
+
+// newTable is an empty table that is nobody's yet.
+func (s *Sync) newTable(name string, maxKeyLen int, layout string) *Table {
 	t := newTable(s, name, maxKeyLen, layout)
 	s.core.adopt(t)
-	s.byName[name] = t
 	return t
 }
 
