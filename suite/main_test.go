@@ -67,16 +67,16 @@ func scaled(n, low int) int {
 	return max(low, int(float64(n)*f))
 }
 
-// waitFor is lab.WaitFor with a limit that fits how fast things go here.
+// waitFor is lab.WaitFor with a limit that fits the race detector too.
 func waitFor(t *testing.T, limit time.Duration, what string, cond func() bool) {
 	t.Helper()
-	lab.WaitFor(t, slow(limit), what, cond)
+	lab.WaitFor(t, raced(limit), what, cond)
 }
 
 // paced is a rate of datagrams a second that the place can take: an emulated
 // kernel a tenth.
 func paced(rate int) int {
-	if os.Getenv("ROAMLB_VM") != "" {
+	if lab.Emulated() {
 		return max(100, rate/10)
 	}
 	return rate
@@ -87,12 +87,12 @@ func long() bool { return os.Getenv("ROAMLB_LONG") != "" }
 
 // slow stretches a limit on time where everything takes longer: under the race
 // detector, and under a kernel that is emulated.
-func slow(d time.Duration) time.Duration {
-	if os.Getenv("ROAMLB_VM") != "" {
-		d *= 10
-	}
+func slow(d time.Duration) time.Duration { return lab.Slow(raced(d)) }
+
+// raced stretches a limit on time for a program with the race detector.
+func raced(d time.Duration) time.Duration {
 	if raceEnabled() {
-		d *= 2
+		return 2 * d
 	}
 	return d
 }

@@ -105,6 +105,7 @@ func (r *running) arrive(session, from int, newFlow bool) {
 // wantDelays waits for deletions and checks how long after the answer each was.
 func (r *running) wantDelays(n int, limit time.Duration) {
 	r.t.Helper()
+	limit = lab.Slow(limit)
 	lab.WaitFor(r.t, 20*time.Second, "all deletions", func() bool { return len(r.deletions()) >= n })
 	var delays []time.Duration
 	for _, e := range r.deletions() {
