@@ -48,7 +48,7 @@ func serviceOf(root, patch *node) (balancer.Service, error) {
 }
 
 // ParseBackend reads a backend from JSON, every default filled in, and checks
-// it beside the other backends of its service.
+// it beside the other backends of its service; nil: by itself.
 func ParseBackend(data []byte, service *balancer.Service) (balancer.Backend, error) {
 	root, problem := readJSON(data)
 	if problem != nil {
@@ -70,6 +70,9 @@ func backendOf(root, patch *node, service *balancer.Service) (balancer.Backend, 
 	d := newDocumentDecoder(patch)
 	b := readBackend(d, "", root)
 	c := d.checker(root)
+	if service == nil {
+		service = &balancer.Service{}
+	}
 	beside := balancer.Service{Listen: service.Listen}
 	for i := range service.Backends {
 		if service.Backends[i].Name != b.Name {
@@ -173,6 +176,26 @@ func (f *File) CheckServices() error {
 	c.addresses("/services", f.Services)
 	c.ids(f)
 	return c.err("")
+}
+
+// CheckService checks one service by itself. The error, if any, is an *Error.
+func CheckService(s *balancer.Service) error {
+	var c checker
+	c.name("/name", s.Name)
+	c.service("", s)
+	return c.err("")
+}
+
+// CheckPatch reports a merge patch that is no JSON object. The error, if any,
+// is an *Error.
+func CheckPatch(data []byte) error {
+	root, problem := readJSON(data)
+	if problem != nil {
+		return &Error{Problems: []Problem{*problem}}
+	}
+	d := newDocumentDecoder(root)
+	d.is("", root, object)
+	return d.err("")
 }
 
 // newDocumentDecoder is a decoder of the API's documents.
