@@ -36,7 +36,7 @@ func packetOf(p *openapi.Packet) (client, listener netip.AddrPort, payload []byt
 	if e != nil {
 		return client, listener, nil, invalid.because("").at("/packet", "must be hex digits, two a byte")
 	}
-	if p.Form != nil && *p.Form == openapi.PacketFormIP {
+	if p.Form != nil && *p.Form == openapi.IP {
 		return ipPacket(p, data)
 	}
 	wrong := invalid.because("")
