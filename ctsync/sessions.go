@@ -224,7 +224,7 @@ func (t *Table) rebind(v *balancer.View, now int64, key []byte, es []balancer.El
 		for _, e := range es {
 			r.backend[family(e.V6)] = e.Backend
 		}
-		moved = was != r.backend
+		moved = was[0] != 0 && was[0] != r.backend[0] || was[1] != 0 && was[1] != r.backend[1]
 	}
 	sh.mu.Unlock()
 	c := t.sync.core
