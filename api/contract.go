@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -58,17 +59,25 @@ func (c *contract) find(mux *chi.Mux, r *http.Request) *operation {
 	}
 	op := &operation{Operation: item.GetOperation(method), path: rc.RoutePattern(), params: make(map[string]string)}
 	for i, name := range rc.URLParams.Keys {
-		op.params[name] = rc.URLParams.Values[i]
+		value, err := url.PathUnescape(rc.URLParams.Values[i])
+		if err != nil {
+			value = rc.URLParams.Values[i] // which no parameter's pattern allows
+		}
+		op.params[name] = value
 	}
 	return op
 }
+
+// id is the operation's id as the description writes it: what is embedded of
+// that has the first letter in upper case.
+func (o *operation) id() string { return strings.ToLower(o.OperationID[:1]) + o.OperationID[1:] }
 
 // open reports whether everybody may ask for it.
 func (o *operation) open() bool { return o.Security != nil && len(*o.Security) == 0 }
 
 // scope is what it takes to ask for it.
 func (o *operation) scope(method string) store.Scope {
-	switch o.OperationID {
+	switch o.id() {
 	case "explain", "previewRing": // a body, and no effect
 		return store.ScopeRead
 	case "listTokens":
@@ -103,7 +112,7 @@ func (c *contract) check(op *operation, r *http.Request) *Problem {
 	if err != nil {
 		faults(p, err)
 	}
-	if p.unknownQuery(op, c.doc.Paths.Value(op.path), r); op.RequestBody != nil && !precise[op.OperationID] {
+	if p.unknownQuery(op, c.doc.Paths.Value(op.path), r); op.RequestBody != nil && !precise[op.id()] {
 		p.body(op, bodyOf(r.Context()))
 	}
 	if len(p.Errors) == 0 {
@@ -117,33 +126,62 @@ func (c *contract) check(op *operation, r *http.Request) *Problem {
 	return told
 }
 
-// faults gathers what a validation found.
+// faults gathers what a validation of parameters found.
 func faults(p *Problem, err error) {
+	var request *openapi3filter.RequestError
 	var many openapi3.MultiError
-	if errors.As(err, &many) {
+	switch {
+	case errors.As(err, &request) && request.Parameter != nil:
+		for _, reason := range reasons(request) {
+			if request.Parameter.In == openapi3.ParameterInHeader {
+				p.header(request.Parameter.Name, "%s", reason)
+			} else {
+				p.of(request.Parameter.Name, "%s", reason)
+			}
+		}
+	case errors.As(err, &many):
 		for _, one := range many {
 			faults(p, one)
 		}
-		return
-	}
-	reason := err.Error()
-	var schema *openapi3.SchemaError
-	if errors.As(err, &schema) {
-		reason = schema.Reason
-	}
-	var parse *openapi3filter.ParseError
-	if errors.As(err, &parse) {
-		reason = parse.Reason
-	}
-	var request *openapi3filter.RequestError
-	switch {
-	case !errors.As(err, &request) || request.Parameter == nil:
-		p.at("", "%s", reason)
-	case request.Parameter.In == openapi3.ParameterInHeader:
-		p.header(request.Parameter.Name, "%s", reason)
 	default:
-		p.of(request.Parameter.Name, "%s", reason)
+		p.at("", "%v", err)
 	}
+}
+
+// reasons is why a parameter's value is wrong.
+func reasons(e *openapi3filter.RequestError) []string {
+	var many openapi3.MultiError
+	if !errors.As(e.Err, &many) {
+		if e.Err == nil {
+			return []string{e.Reason}
+		}
+		many = openapi3.MultiError{e.Err}
+	}
+	var out []string
+	for _, one := range many {
+		var schema *openapi3.SchemaError
+		var parse *openapi3filter.ParseError
+		switch {
+		case errors.As(one, &schema):
+			out = append(out, plainReason(schema))
+		case errors.As(one, &parse) && parse.Reason != "":
+			out = append(out, parse.Reason)
+		default:
+			out = append(out, one.Error())
+		}
+	}
+	return out
+}
+
+// plainReason is a schema error without the place, which is told apart.
+func plainReason(e *openapi3.SchemaError) string {
+	reason := e.Reason
+	if rest, ok := strings.CutPrefix(reason, "at '"); ok {
+		if _, after, found := strings.Cut(rest, "': "); found {
+			reason = after
+		}
+	}
+	return reason
 }
 
 // unknownQuery refuses parameters that the operation does not have: a filter
@@ -197,7 +235,7 @@ func (p *Problem) body(op *operation, body []byte) {
 		for _, part := range schema.JSONPointer() {
 			pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(part)
 		}
-		p.at(pointer, "%s", schema.Reason)
+		p.at(pointer, "%s", plainReason(schema))
 	}
 }
 

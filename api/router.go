@@ -151,7 +151,7 @@ func unreadable(w http.ResponseWriter, r *http.Request, err error) {
 func preciseProblem(r *http.Request) *Problem {
 	body := bodyOf(r.Context())
 	var err error
-	switch operationOf(r).OperationID {
+	switch operationOf(r).id() {
 	case "createService", "putService", "previewRing":
 		_, err = config.ParseService(body)
 	case "createBackend", "putBackend":
