@@ -44,7 +44,7 @@ func newHandler(o Options, own names) (func(viaSocket bool) http.Handler, error)
 	kept := newReplays(time.Now)
 	rates := newLimiter(clientRate, clientBurst)
 	return func(viaSocket bool) http.Handler {
-		next := checked(c, mux, idempotent(kept, conditional(mux)))
+		next := checked(c, mux, h.Health, idempotent(kept, conditional(mux)))
 		next = identified(auth, viaSocket, buffered(next))
 		if !viaSocket {
 			next = limited(rates, time.Now, sameOrigin(own, next))
@@ -64,7 +64,8 @@ func oncePath(next http.Handler) http.Handler {
 }
 
 // checked refuses what the description does not allow, and whom.
-func checked(c *contract, mux *chi.Mux, next http.Handler) http.Handler {
+// While the daemon starts there is nothing to be told yet.
+func checked(c *contract, mux *chi.Mux, health func() daemon.Health, next http.Handler) http.Handler {
 	inner := typed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := c.check(operationOf(r), r); p != nil {
 			p.write(w, r)
@@ -89,6 +90,9 @@ func checked(c *contract, mux *chi.Mux, next http.Handler) http.Handler {
 			return
 		case op.scope(r.Method) == store.ScopeWrite && !who.mayWrite():
 			forbidden.because("the token %s may only read", who.Name).write(w, r)
+			return
+		case !health().Ready:
+			unavailable.because("the daemon is starting").later(time.Second).write(w, r)
 			return
 		}
 		inner.ServeHTTP(w, withOperation(r, op))

@@ -19,11 +19,15 @@ import (
 	"github.com/roamlb/roamlb/config"
 	"github.com/roamlb/roamlb/daemon"
 	"github.com/roamlb/roamlb/internal/lab"
+	"github.com/roamlb/roamlb/nfq"
 	"github.com/roamlb/roamlb/nft"
 	"github.com/roamlb/roamlb/store"
 )
 
-func TestMain(m *testing.M) { lab.Main(m) }
+func TestMain(m *testing.M) {
+	nfq.KeeperMain() // the daemon starts its keeper from this program
+	lab.Main(m)
+}
 
 // services is the configuration that most tests begin with.
 const services = `services:

@@ -122,6 +122,24 @@ func ParseDocument(data []byte, have *File) (*File, error) {
 	return &f, nil
 }
 
+// ReadDocument reads the JSON of a whole configuration as the API shows it,
+// settings and all.
+func ReadDocument(data []byte) (*File, error) {
+	root, problem := readJSON(data)
+	if problem != nil {
+		return nil, &Error{Problems: []Problem{*problem}}
+	}
+	d := newDocumentDecoder(nil)
+	f := Default()
+	readObject(d, "", root, fileMembers, f)
+	c := d.checker(root)
+	c.file(f)
+	if err := c.err(""); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
 // settings reports the settings that differ: they come from the file.
 func settings(c *checker, have, want *File) {
 	h, w := writeObject(settingMembers(), have), writeObject(settingMembers(), want)
@@ -151,6 +169,9 @@ func settingMembers() []member[File] {
 // equal one, but for ids. Every member that has a value is written, the seed
 // too, which is a secret.
 func MarshalService(s *balancer.Service) []byte { return writeJSON(writeObject(serviceMembers, s)) }
+
+// MarshalServiceYAML writes a service as it stands in a file's list.
+func MarshalServiceYAML(s *balancer.Service) []byte { return writeYAML(writeObject(serviceMembers, s)) }
 
 // MarshalBackend writes a backend as JSON that ParseBackend takes back.
 func MarshalBackend(b *balancer.Backend) []byte { return writeJSON(writeObject(backendMembers, b)) }
