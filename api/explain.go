@@ -26,7 +26,7 @@ func (h *handlers) Explain(ctx context.Context, r openapi.ExplainRequestObject) 
 	x := explainer{show: h.shower(ctx), client: client, listener: listener, payload: payload}
 	x.doc = openapi.Explanation{Client: client.String(), Listener: listener.String(), Fields: []openapi.ExplainedField{}, Steps: []openapi.Step{}}
 	x.explain(s.Lookup(listener))
-	return openapi.Explain200JSONResponse(x.doc), nil
+	return openapi.Explain200JSONResponse{Body: x.doc}, nil
 }
 
 // packetOf reads the packet that a request holds.

@@ -107,7 +107,7 @@ func (h *handlers) PreviewRing(ctx context.Context, r openapi.PreviewRingRequest
 		})
 	}
 	doc.Sessions = compareSessions(have, next)
-	return openapi.PreviewRing200JSONResponse(doc), nil
+	return openapi.PreviewRing200JSONResponse{Body: doc}, nil
 }
 
 // planned is the service of a request as it would be.

@@ -482,6 +482,48 @@ func (e PlacedOldFlow) Valid() bool {
 	}
 }
 
+// Defines values for ProbeKind.
+const (
+	ProbeKindHTTP  ProbeKind = "http"
+	ProbeKindHTTPS ProbeKind = "https"
+	ProbeKindIcmp  ProbeKind = "icmp"
+	ProbeKindTCP   ProbeKind = "tcp"
+	ProbeKindUDP   ProbeKind = "udp"
+)
+
+// Valid indicates whether the value is a known member of the ProbeKind enum.
+func (e ProbeKind) Valid() bool {
+	switch e {
+	case ProbeKindHTTP:
+		return true
+	case ProbeKindHTTPS:
+		return true
+	case ProbeKindIcmp:
+		return true
+	case ProbeKindTCP:
+		return true
+	case ProbeKindUDP:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Probing0.
+const (
+	Probing0None Probing0 = "none"
+)
+
+// Valid indicates whether the value is a known member of the Probing0 enum.
+func (e Probing0) Valid() bool {
+	switch e {
+	case Probing0None:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Scope.
 const (
 	Read  Scope = "read"
@@ -530,21 +572,6 @@ func (e ServiceDatapath) Valid() bool {
 	case ServiceDatapathKernel:
 		return true
 	case ServiceDatapathQueue:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ServiceHealth.
-const (
-	ServiceHealthNone ServiceHealth = "none"
-)
-
-// Valid indicates whether the value is a known member of the ServiceHealth enum.
-func (e ServiceHealth) Valid() bool {
-	switch e {
-	case ServiceHealthNone:
 		return true
 	default:
 		return false
@@ -674,21 +701,6 @@ func (e ServiceInputDatapath) Valid() bool {
 	case ServiceInputDatapathKernel:
 		return true
 	case ServiceInputDatapathQueue:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ServiceInputHealth.
-const (
-	ServiceInputHealthNone ServiceInputHealth = "none"
-)
-
-// Valid indicates whether the value is a known member of the ServiceInputHealth enum.
-func (e ServiceInputHealth) Valid() bool {
-	switch e {
-	case ServiceInputHealthNone:
 		return true
 	default:
 		return false
@@ -851,7 +863,7 @@ type AddressPort = string
 
 // Backend defines model for Backend.
 type Backend struct {
-	// Address Short for one of `addresses`.
+	// Address Short for one of `addresses`. One of the two is given.
 	Address *Address `json:"address,omitempty"`
 
 	// Addresses One or two, at most one of each family.
@@ -882,7 +894,7 @@ type BackendState string
 
 // BackendInput defines model for BackendInput.
 type BackendInput struct {
-	// Address Short for one of `addresses`.
+	// Address Short for one of `addresses`. One of the two is given.
 	Address *Address `json:"address,omitempty"`
 
 	// Addresses One or two, at most one of each family.
@@ -922,13 +934,19 @@ type BackendList struct {
 // BackendStats defines model for BackendStats.
 type BackendStats struct {
 	// Bytes Of those packets.
-	Bytes int64  `json:"bytes"`
-	Name  string `json:"name"`
+	Bytes int64 `json:"bytes"`
+
+	// DrainingSince Absent where it does not drain.
+	DrainingSince *time.Time `json:"draining_since,omitempty"`
+	Name          string     `json:"name"`
 
 	// Packets First packets of flows that were sent to it.
-	Packets int64             `json:"packets"`
-	State   BackendStatsState `json:"state"`
-	Weight  int32             `json:"weight"`
+	Packets int64 `json:"packets"`
+
+	// Sessions Live ones that are bound to it, where they are counted.
+	Sessions *int32            `json:"sessions,omitempty"`
+	State    BackendStatsState `json:"state"`
+	Weight   int32             `json:"weight"`
 }
 
 // BackendStatsState defines model for BackendStats.State.
@@ -936,8 +954,13 @@ type BackendStatsState string
 
 // Check defines model for Check.
 type Check struct {
-	// Fix What to do.
-	Fix    *string     `json:"fix,omitempty"`
+	// Fix A command to type, or what to do.
+	Fix *string `json:"fix,omitempty"`
+
+	// Fixable `roamlb check --fix` would do it.
+	Fixable *bool `json:"fixable,omitempty"`
+
+	// Found How it is.
 	Found  string      `json:"found"`
 	Name   string      `json:"name"`
 	Status CheckStatus `json:"status"`
@@ -1024,7 +1047,11 @@ type Event struct {
 	From *string `json:"from,omitempty"`
 
 	// ID The daemon's run and the event's number.
-	ID        string        `json:"id"`
+	ID string `json:"id"`
+
+	// Kind roam, stale-deleted, takeover, shared, unshared, evicted, overflow, table-full,
+	// drift, repaired, config-changed, backend-state, audit, degraded, keeper. Others
+	// may come.
 	Kind      string        `json:"kind"`
 	NewClient *string       `json:"new_client,omitempty"`
 	OldClient *string       `json:"old_client,omitempty"`
@@ -1045,10 +1072,25 @@ type EventList struct {
 // EventSession defines model for EventSession.
 type EventSession struct {
 	// Key In hex, for those who may write.
-	Key *string `json:"key,omitempty"`
+	Key *Hex `json:"key,omitempty"`
 
 	// KeyHash For others.
-	KeyHash *string `json:"key_hash,omitempty"`
+	KeyHash *KeyHash `json:"key_hash,omitempty"`
+}
+
+// Expectation What the answer to a probe must be. All that is given must hold.
+type Expectation struct {
+	// Bytes The whole payload (bytes) or its beginning (prefix) in hex, for udp.
+	Bytes *string `json:"bytes,omitempty"`
+
+	// Match A regular expression (RE2) for the payload, or the body of http and https.
+	Match *string `json:"match,omitempty"`
+
+	// Prefix The whole payload (bytes) or its beginning (prefix) in hex, for udp.
+	Prefix *string `json:"prefix,omitempty"`
+
+	// Status The status of an HTTP response, one or a range. 200-299 where it is not given.
+	Status *string `json:"status,omitempty"`
 }
 
 // ExplainedBackend defines model for ExplainedBackend.
@@ -1074,7 +1116,7 @@ type ExplainedField struct {
 	Mask   *string `json:"mask,omitempty"`
 	Offset int32   `json:"offset"`
 
-	// Value In hex, after the mask; for those who may write.
+	// Value In hex, after the mask; empty for those who may not write.
 	Value string `json:"value"`
 }
 
@@ -1089,10 +1131,10 @@ type Explanation struct {
 	Hash *int64 `json:"hash,omitempty"`
 
 	// Key In hex, for those who may write.
-	Key *string `json:"key,omitempty"`
+	Key *Hex `json:"key,omitempty"`
 
 	// KeyHash For others.
-	KeyHash  *string             `json:"key_hash,omitempty"`
+	KeyHash  *KeyHash            `json:"key_hash,omitempty"`
 	Listener string              `json:"listener"`
 	Pinning  *ExplanationPinning `json:"pinning,omitempty"`
 	Reason   ExplanationReason   `json:"reason"`
@@ -1121,7 +1163,9 @@ type Family string
 
 // Fault One thing that is wrong, and where.
 type Fault struct {
-	Detail string  `json:"detail"`
+	Detail string `json:"detail"`
+
+	// Header A header of the request.
 	Header *string `json:"header,omitempty"`
 
 	// Parameter A parameter of the path or the query.
@@ -1133,10 +1177,13 @@ type Fault struct {
 
 // Field A run of payload bytes that belongs to the key.
 type Field struct {
+	// Length In bytes.
 	Length int32 `json:"length"`
 
-	// Mask ANDed to the bytes; as long as the field.
-	Mask   *Hex  `json:"mask,omitempty"`
+	// Mask ANDed to the bytes; as long as the field, with a bit set.
+	Mask *Hex `json:"mask,omitempty"`
+
+	// Offset In bytes from the payload's start.
 	Offset int32 `json:"offset"`
 }
 
@@ -1162,20 +1209,26 @@ type Identity struct {
 
 // Key Where a session's identity stands in the payload: `offset` and `length`, short
 // for one field, or `variants`.
+//
+// Examples: {"length":8,"offset":1}, {"fallback":"drop","variants":[{"fields":[{"length":8,"offset":1},{"length":2,"mask":"0fff","offset":12}],"match":[{"mask":"f8","offset":0,"value":"48"}],"name":"data"},{"fields":[{"length":8,"offset":1}],"name":"other"}]}
 type Key struct {
-	// Fallback What decides for a packet without a key.
+	// Fallback What decides for a packet without a key: its source address, that and the port, or nothing, it is dropped.
 	Fallback *KeyFallback `json:"fallback,omitempty"`
-	Length   *int32       `json:"length,omitempty"`
 
-	// Mask ANDed to the bytes; as long as the field.
-	Mask   *Hex   `json:"mask,omitempty"`
+	// Length In bytes.
+	Length *int32 `json:"length,omitempty"`
+
+	// Mask ANDed to the bytes; as long as the field, with a bit set.
+	Mask *Hex `json:"mask,omitempty"`
+
+	// Offset In bytes from the payload's start.
 	Offset *int32 `json:"offset,omitempty"`
 
 	// Variants The first that matches counts.
 	Variants *[]Variant `json:"variants,omitempty"`
 }
 
-// KeyFallback What decides for a packet without a key.
+// KeyFallback What decides for a packet without a key: its source address, that and the port, or nothing, it is dropped.
 type KeyFallback string
 
 // KeyHash A keyed hash that stands for a session's key.
@@ -1211,15 +1264,18 @@ type Login struct {
 
 // Match A condition on payload bytes.
 type Match struct {
-	// Mask ANDed to the bytes; as long as value. Without it all bits count.
-	Mask   *Hex  `json:"mask,omitempty"`
+	// Mask ANDed to the bytes; as long as value, with a bit set. Without it all bits count.
+	Mask *Hex `json:"mask,omitempty"`
+
+	// Offset In bytes from the payload's start.
 	Offset int32 `json:"offset"`
 
-	// Value What the bytes must be, up to 16 of them.
+	// Value What the bytes must be, 1 to 16 of them, without bits outside the mask.
 	Value Hex `json:"value"`
 }
 
-// MergePatch The members to change; null resets one to its default.
+// MergePatch The members to change, of what is changed; null resets one to its default. Lists
+// are replaced as a whole.
 type MergePatch map[string]interface{}
 
 // Name 1 to 63 lower-case letters, digits and inner dashes.
@@ -1241,13 +1297,13 @@ type NewToken struct {
 
 // Packet defines model for Packet.
 type Packet struct {
-	// Client An address and a port: 192.0.2.10:1194 or [2001:db8::10]:1194.
+	// Client Where it comes from. Of a payload it has to be told.
 	Client *AddressPort `json:"client,omitempty"`
 
 	// Form What it is. Of an IP packet, client and listener are in it.
 	Form *PacketForm `json:"form,omitempty"`
 
-	// Listener An address and a port: 192.0.2.10:1194 or [2001:db8::10]:1194.
+	// Listener Where it is sent. Of a payload it has to be told.
 	Listener *AddressPort `json:"listener,omitempty"`
 
 	// Packet In hex; white space and colons between bytes are fine. A UDP payload, or a whole IP packet.
@@ -1297,31 +1353,121 @@ type Preview struct {
 	Sessions  SessionsChange `json:"sessions"`
 }
 
+// Probe What goes with it depends on `kind`.
+type Probe struct {
+	// Expect What the answer to a probe must be. All that is given must hold.
+	Expect *Expectation `json:"expect,omitempty"`
+
+	// Fall Failures in a row that take a backend down.
+	Fall *int32 `json:"fall,omitempty"`
+
+	// Host The host of the request and of the certificate, if not the address.
+	Host *string `json:"host,omitempty"`
+
+	// Interval From the beginning of one probe to that of the next, 100ms to 1h.
+	Interval *Duration `json:"interval,omitempty"`
+
+	// Jitter By how much each interval is shortened at random, at the most, 0% to 50%.
+	Jitter *string   `json:"jitter,omitempty"`
+	Kind   ProbeKind `json:"kind"`
+
+	// Path What http and https ask for.
+	Path *string `json:"path,omitempty"`
+
+	// Port Where probes go, if not to the backend's port. Not for icmp.
+	Port *Port `json:"port,omitempty"`
+
+	// Rise Answers in a row that bring a backend back.
+	Rise *int32 `json:"rise,omitempty"`
+
+	// Send Payload of a udp probe in hex, 1 to 1400 bytes.
+	Send *string `json:"send,omitempty"`
+
+	// SlowStart How long the weight of a backend that comes back rises, up to 1h. 0s is not at all.
+	SlowStart *Duration `json:"slow_start,omitempty"`
+
+	// Source Address of this host that probes come from. Short for one of `sources`.
+	Source *Address `json:"source,omitempty"`
+
+	// Sources One or two, at most one of each family.
+	Sources *[]Address `json:"sources,omitempty"`
+
+	// Timeout How long an answer may take, 10ms to 1m, and no longer than `interval`.
+	Timeout *Duration `json:"timeout,omitempty"`
+	TLS     *ProbeTLS `json:"tls,omitempty"`
+}
+
+// ProbeKind defines model for Probe.Kind.
+type ProbeKind string
+
+// ProbeTLS defines model for ProbeTLS.
+type ProbeTLS struct {
+	// Ca PEM file of the authorities that sign it. Without it the host's.
+	Ca *string `json:"ca,omitempty"`
+
+	// Verify Whether the certificate has to be valid.
+	Verify *bool `json:"verify,omitempty"`
+}
+
+// Probing How the backends are probed, if they are.
+//
+// Examples: none, {"expect":{"prefix":"40"},"kind":"udp","send":"38010000"}
+type Probing struct {
+	union json.RawMessage
+}
+
+// Probing0 defines model for Probing.0.
+type Probing0 string
+
 // Problem RFC 9457.
 type Problem struct {
-	Detail   *string  `json:"detail,omitempty"`
-	Errors   *[]Fault `json:"errors,omitempty"`
-	Instance *string  `json:"instance,omitempty"`
-	Status   int32    `json:"status"`
-	Title    string   `json:"title"`
-	Type     string   `json:"type"`
+	// Detail What it is this time.
+	Detail *string `json:"detail,omitempty"`
+
+	// Errors All that is wrong.
+	Errors *[]Fault `json:"errors,omitempty"`
+
+	// Instance The request's path.
+	Instance *string `json:"instance,omitempty"`
+
+	// Status The answer's status.
+	Status int32 `json:"status"`
+
+	// Title The kind in words.
+	Title string `json:"title"`
+
+	// Type What kind of problem, urn:roamlb:problem:NAME.
+	Type string `json:"type"`
 }
 
 // QueueStats defines model for QueueStats.
 type QueueStats struct {
+	// Bursts Rounds of reading that found packets.
 	Bursts int64 `json:"bursts"`
 
 	// Crowded How often a queue was found full.
-	Crowded       int64 `json:"crowded"`
-	Dropped       int64 `json:"dropped"`
+	Crowded int64 `json:"crowded"`
+
+	// Dropped Packets without a key that their service drops.
+	Dropped int64 `json:"dropped"`
+
+	// KeeperAnswers How often the keeper answered for a daemon that hung.
 	KeeperAnswers int64 `json:"keeper_answers"`
 
 	// Missed Packets that went on without the daemon.
-	Missed   int64 `json:"missed"`
-	NoKey    int64 `json:"no_key"`
-	Nobody   int64 `json:"nobody"`
-	Packets  int64 `json:"packets"`
-	Queue    int32 `json:"queue"`
+	Missed int64 `json:"missed"`
+
+	// NoKey Packets to a listener without a key.
+	NoKey int64 `json:"no_key"`
+
+	// Nobody Packets that no backend could serve.
+	Nobody int64 `json:"nobody"`
+
+	// Packets Read from it.
+	Packets int64 `json:"packets"`
+	Queue   int32 `json:"queue"`
+
+	// Verdicts Sent to it.
 	Verdicts int64 `json:"verdicts"`
 }
 
@@ -1352,7 +1498,7 @@ type RingChange struct {
 	Moved int32      `json:"moved"`
 	Moves []RingMove `json:"moves"`
 
-	// Share Of all slots, 0 to 1.
+	// Share Of all slots.
 	Share float64 `json:"share"`
 
 	// Slots Slots of the new ring.
@@ -1385,43 +1531,50 @@ type Scope string
 
 // Service defines model for Service.
 type Service struct {
-	// AllDown When health checks say that all backends are down. Empty is as no_backend.
+	// AllDown When probes say that all backends are down: empty is as no_backend, keep sends to all of them.
 	AllDown ServiceAllDown `json:"all_down"`
 
 	// Allow Sources that are served; none is all.
 	Allow    *[]Prefix `json:"allow,omitempty"`
 	Backends []Backend `json:"backends"`
 
-	// ConfirmTimeout How long to wait for the reply; without it the old entry stays. Default 10s.
+	// ConfirmTimeout How long to wait for the reply, 100ms to 10m; without it the old entry stays.
 	ConfirmTimeout Duration `json:"confirm_timeout"`
 
-	// Datapath Who decides a session's first packet.
+	// Datapath Who decides a session's first packet. kernel is not available in this version.
 	Datapath ServiceDatapath `json:"datapath"`
 
 	// Deny Sources that are not served, whatever `allow` says.
 	Deny *[]Prefix `json:"deny,omitempty"`
 
-	// DrainTimeout How long a draining backend keeps its sessions. Default 10m.
+	// DrainTimeout How long a draining backend keeps its sessions, 1s to 720h.
 	DrainTimeout Duration `json:"drain_timeout"`
 
 	// Effective Read-only, ignored where it is sent.
 	Effective *Effective `json:"effective,omitempty"`
 
-	// Health Probes of the backends.
-	Health ServiceHealth `json:"health"`
+	// Health How the backends are probed, if they are.
+	//
+	// Examples: none, {"expect":{"prefix":"40"},"kind":"udp","send":"38010000"}
+	Health Probing `json:"health"`
 
 	// Key Where a session's identity stands in the payload: `offset` and `length`, short
 	// for one field, or `variants`.
+	//
+	//
+	// Examples: {"length":8,"offset":1}, {"fallback":"drop","variants":[{"fields":[{"length":8,"offset":1},{"length":2,"mask":"0fff","offset":12}],"match":[{"mask":"f8","offset":0,"value":"48"}],"name":"data"},{"fields":[{"length":8,"offset":1}],"name":"other"}]}
 	Key Key `json:"key"`
 
-	// Listen Addresses and ports that clients send to.
-	Listen      []Listener `json:"listen"`
-	MaxSessions int32      `json:"max_sessions"`
+	// Listen Addresses and ports that clients send to. No other service may have them.
+	Listen []Listener `json:"listen"`
+
+	// MaxSessions How many sessions the daemon keeps.
+	MaxSessions int32 `json:"max_sessions"`
 
 	// Name 1 to 63 lower-case letters, digits and inner dashes.
 	Name Name `json:"name"`
 
-	// NoBackend What a client gets when no backend can serve it.
+	// NoBackend What a client gets when no backend can serve it: ICMP port unreachable, or nothing.
 	NoBackend ServiceNoBackend `json:"no_backend"`
 
 	// Pinning What binds packets to a backend: each packet's key, the 5-tuple, or whichever fits.
@@ -1431,32 +1584,30 @@ type Service struct {
 	// Seed Spreads the keys. A secret, shown to those who may write; random and kept where it is not given.
 	Seed *int64 `json:"seed,omitempty"`
 
-	// SessionTTL How long a silent session keeps its backend after its last conntrack entry has gone. Default 2h.
+	// SessionTTL How long a silent session keeps its backend after its last conntrack entry has gone, 1s to 720h.
 	SessionTTL Duration `json:"session_ttl"`
 
-	// Slots Slots of the ring, a prime.
+	// Slots Slots of the ring, a prime, and at least as many as backends.
 	Slots int32 `json:"slots"`
 
-	// Snat Source address at the backends.
+	// Snat Source address at the backends: the client's own, or this host's.
 	Snat ServiceSnat `json:"snat"`
 
-	// Stale When the conntrack entry goes that a roamed session left behind.
+	// Stale When the conntrack entry goes that a roamed session left behind: once the
+	// backend has answered at the new address, at once, or by itself.
 	Stale ServiceStale `json:"stale"`
 
-	// Timeouts conntrack's timeouts for this service's flows, in whole seconds.
+	// Timeouts conntrack's timeouts for this service's flows, in whole seconds, 1s to 720h.
 	Timeouts *Timeouts `json:"timeouts,omitempty"`
 }
 
-// ServiceAllDown When health checks say that all backends are down. Empty is as no_backend.
+// ServiceAllDown When probes say that all backends are down: empty is as no_backend, keep sends to all of them.
 type ServiceAllDown string
 
-// ServiceDatapath Who decides a session's first packet.
+// ServiceDatapath Who decides a session's first packet. kernel is not available in this version.
 type ServiceDatapath string
 
-// ServiceHealth Probes of the backends.
-type ServiceHealth string
-
-// ServiceNoBackend What a client gets when no backend can serve it.
+// ServiceNoBackend What a client gets when no backend can serve it: ICMP port unreachable, or nothing.
 type ServiceNoBackend string
 
 // ServicePinning What binds packets to a backend: each packet's key, the 5-tuple, or whichever fits.
@@ -1465,51 +1616,59 @@ type ServicePinning string
 // ServiceProtocol defines model for Service.Protocol.
 type ServiceProtocol string
 
-// ServiceSnat Source address at the backends.
+// ServiceSnat Source address at the backends: the client's own, or this host's.
 type ServiceSnat string
 
-// ServiceStale When the conntrack entry goes that a roamed session left behind.
+// ServiceStale When the conntrack entry goes that a roamed session left behind: once the
+// backend has answered at the new address, at once, or by itself.
 type ServiceStale string
 
 // ServiceInput defines model for ServiceInput.
 type ServiceInput struct {
-	// AllDown When health checks say that all backends are down. Empty is as no_backend.
+	// AllDown When probes say that all backends are down: empty is as no_backend, keep sends to all of them.
 	AllDown *ServiceInputAllDown `json:"all_down,omitempty"`
 
 	// Allow Sources that are served; none is all.
 	Allow    *[]Prefix       `json:"allow,omitempty"`
 	Backends *[]BackendInput `json:"backends,omitempty"`
 
-	// ConfirmTimeout How long to wait for the reply; without it the old entry stays. Default 10s.
+	// ConfirmTimeout How long to wait for the reply, 100ms to 10m; without it the old entry stays.
 	ConfirmTimeout *Duration `json:"confirm_timeout,omitempty"`
 
-	// Datapath Who decides a session's first packet.
+	// Datapath Who decides a session's first packet. kernel is not available in this version.
 	Datapath *ServiceInputDatapath `json:"datapath,omitempty"`
 
 	// Deny Sources that are not served, whatever `allow` says.
 	Deny *[]Prefix `json:"deny,omitempty"`
 
-	// DrainTimeout How long a draining backend keeps its sessions. Default 10m.
+	// DrainTimeout How long a draining backend keeps its sessions, 1s to 720h.
 	DrainTimeout *Duration `json:"drain_timeout,omitempty"`
 
 	// Effective Read-only, ignored where it is sent.
 	Effective *Effective `json:"effective,omitempty"`
 
-	// Health Probes of the backends.
-	Health *ServiceInputHealth `json:"health,omitempty"`
+	// Health How the backends are probed, if they are.
+	//
+	// Examples: none, {"expect":{"prefix":"40"},"kind":"udp","send":"38010000"}
+	Health *Probing `json:"health,omitempty"`
 
 	// Key Where a session's identity stands in the payload: `offset` and `length`, short
 	// for one field, or `variants`.
+	//
+	//
+	// Examples: {"length":8,"offset":1}, {"fallback":"drop","variants":[{"fields":[{"length":8,"offset":1},{"length":2,"mask":"0fff","offset":12}],"match":[{"mask":"f8","offset":0,"value":"48"}],"name":"data"},{"fields":[{"length":8,"offset":1}],"name":"other"}]}
 	Key Key `json:"key"`
 
-	// Listen Addresses and ports that clients send to.
-	Listen      []Listener `json:"listen"`
-	MaxSessions *int32     `json:"max_sessions,omitempty"`
+	// Listen Addresses and ports that clients send to. No other service may have them.
+	Listen []Listener `json:"listen"`
+
+	// MaxSessions How many sessions the daemon keeps.
+	MaxSessions *int32 `json:"max_sessions,omitempty"`
 
 	// Name 1 to 63 lower-case letters, digits and inner dashes.
 	Name Name `json:"name"`
 
-	// NoBackend What a client gets when no backend can serve it.
+	// NoBackend What a client gets when no backend can serve it: ICMP port unreachable, or nothing.
 	NoBackend *ServiceInputNoBackend `json:"no_backend,omitempty"`
 
 	// Pinning What binds packets to a backend: each packet's key, the 5-tuple, or whichever fits.
@@ -1519,32 +1678,30 @@ type ServiceInput struct {
 	// Seed Spreads the keys. A secret, shown to those who may write; random and kept where it is not given.
 	Seed *int64 `json:"seed,omitempty"`
 
-	// SessionTTL How long a silent session keeps its backend after its last conntrack entry has gone. Default 2h.
+	// SessionTTL How long a silent session keeps its backend after its last conntrack entry has gone, 1s to 720h.
 	SessionTTL *Duration `json:"session_ttl,omitempty"`
 
-	// Slots Slots of the ring, a prime.
+	// Slots Slots of the ring, a prime, and at least as many as backends.
 	Slots *int32 `json:"slots,omitempty"`
 
-	// Snat Source address at the backends.
+	// Snat Source address at the backends: the client's own, or this host's.
 	Snat *ServiceInputSnat `json:"snat,omitempty"`
 
-	// Stale When the conntrack entry goes that a roamed session left behind.
+	// Stale When the conntrack entry goes that a roamed session left behind: once the
+	// backend has answered at the new address, at once, or by itself.
 	Stale *ServiceInputStale `json:"stale,omitempty"`
 
-	// Timeouts conntrack's timeouts for this service's flows, in whole seconds.
+	// Timeouts conntrack's timeouts for this service's flows, in whole seconds, 1s to 720h.
 	Timeouts *Timeouts `json:"timeouts,omitempty"`
 }
 
-// ServiceInputAllDown When health checks say that all backends are down. Empty is as no_backend.
+// ServiceInputAllDown When probes say that all backends are down: empty is as no_backend, keep sends to all of them.
 type ServiceInputAllDown string
 
-// ServiceInputDatapath Who decides a session's first packet.
+// ServiceInputDatapath Who decides a session's first packet. kernel is not available in this version.
 type ServiceInputDatapath string
 
-// ServiceInputHealth Probes of the backends.
-type ServiceInputHealth string
-
-// ServiceInputNoBackend What a client gets when no backend can serve it.
+// ServiceInputNoBackend What a client gets when no backend can serve it: ICMP port unreachable, or nothing.
 type ServiceInputNoBackend string
 
 // ServiceInputPinning What binds packets to a backend: each packet's key, the 5-tuple, or whichever fits.
@@ -1553,10 +1710,11 @@ type ServiceInputPinning string
 // ServiceInputProtocol defines model for ServiceInput.Protocol.
 type ServiceInputProtocol string
 
-// ServiceInputSnat Source address at the backends.
+// ServiceInputSnat Source address at the backends: the client's own, or this host's.
 type ServiceInputSnat string
 
-// ServiceInputStale When the conntrack entry goes that a roamed session left behind.
+// ServiceInputStale When the conntrack entry goes that a roamed session left behind: once the
+// backend has answered at the new address, at once, or by itself.
 type ServiceInputStale string
 
 // ServiceList defines model for ServiceList.
@@ -1580,13 +1738,17 @@ type ServiceStats struct {
 	// Joins Sessions seen on another's flow.
 	Joins int64  `json:"joins"`
 	Name  string `json:"name"`
-	Roams int64  `json:"roams"`
+
+	// Roams Sessions seen from a new client.
+	Roams int64 `json:"roams"`
 
 	// Sessions Live ones.
 	Sessions int32 `json:"sessions"`
 
 	// Shared Of these that two clients speak by turns.
-	Shared    int32 `json:"shared"`
+	Shared int32 `json:"shared"`
+
+	// Takeovers Clients of one session that came to carry another.
 	Takeovers int64 `json:"takeovers"`
 
 	// Unanswered Of these that no backend has answered.
@@ -1614,10 +1776,10 @@ type Session struct {
 	Confirmed bool `json:"confirmed"`
 
 	// Key In hex, for those who may write.
-	Key *string `json:"key,omitempty"`
+	Key *Hex `json:"key,omitempty"`
 
 	// KeyHash For others.
-	KeyHash *string `json:"key_hash,omitempty"`
+	KeyHash *KeyHash `json:"key_hash,omitempty"`
 
 	// LastSeen When its last packet was decided.
 	LastSeen time.Time `json:"last_seen"`
@@ -1674,10 +1836,10 @@ type Share struct {
 	// Backend 1 to 63 lower-case letters, digits and inner dashes.
 	Backend Name `json:"backend"`
 
-	// Ideal What its weight asks for, 0 to 1.
+	// Ideal What its weight asks for.
 	Ideal float64 `json:"ideal"`
 
-	// Share Of all slots, 0 to 1.
+	// Share Of all slots.
 	Share float64 `json:"share"`
 
 	// Slots Slots that it owns.
@@ -1687,13 +1849,20 @@ type Share struct {
 
 // Stats defines model for Stats.
 type Stats struct {
+	// Dumps Of the conntrack table.
 	Dumps int64 `json:"dumps"`
 
 	// Flows Known flows.
-	Flows       int32 `json:"flows"`
+	Flows int32 `json:"flows"`
+
+	// KernelDrops Times that the kernel said it had dropped events.
 	KernelDrops int64 `json:"kernel_drops"`
-	LostEvents  int64 `json:"lost_events"`
-	LostFacts   int64 `json:"lost_facts"`
+
+	// LostEvents Conntrack events that found no room.
+	LostEvents int64 `json:"lost_events"`
+
+	// LostFacts Decisions that found no room.
+	LostFacts int64 `json:"lost_facts"`
 
 	// Pending Deletions that are still to come.
 	Pending  int32          `json:"pending"`
@@ -1718,7 +1887,7 @@ type TLS struct {
 	Key      *string `json:"key,omitempty"`
 }
 
-// Timeouts conntrack's timeouts for this service's flows, in whole seconds.
+// Timeouts conntrack's timeouts for this service's flows, in whole seconds, 1s to 720h.
 type Timeouts struct {
 	// Replied Numbers with units from h to ms.
 	Replied Duration `json:"replied"`
@@ -1755,20 +1924,25 @@ type TokenList struct {
 
 // Variant One way a payload can carry the key.
 type Variant struct {
-	// Fields One behind the other they are the key.
+	// Fields One behind the other they are the key, of 256 bytes at the most.
 	Fields []Field `json:"fields"`
 
-	// Match All must hold.
+	// Match All must hold. Only the last variant can be without.
 	Match *[]Match `json:"match,omitempty"`
 
-	// Name 1 to 63 lower-case letters, digits and inner dashes.
+	// Name Of several variants each has one.
 	Name *Name `json:"name,omitempty"`
 }
 
 // Version defines model for Version.
 type Version struct {
-	API     string `json:"api"`
-	Go      string `json:"go"`
+	// API That of this description.
+	API string `json:"api"`
+
+	// Go That it was built with.
+	Go string `json:"go"`
+
+	// Version The daemon's.
 	Version string `json:"version"`
 }
 
@@ -1823,6 +1997,9 @@ type NotAcceptable = Problem
 // NotFound RFC 9457.
 type NotFound = Problem
 
+// Other RFC 9457.
+type Other = Problem
+
 // PreconditionFailed RFC 9457.
 type PreconditionFailed = Problem
 
@@ -1853,11 +2030,16 @@ type UnsupportedMediaType = Problem
 // BackendBody defines model for BackendBody.
 type BackendBody = BackendInput
 
-// PatchBody The members to change; null resets one to its default.
-type PatchBody = MergePatch
+// BackendPatch The members to change, of what is changed; null resets one to its default. Lists
+// are replaced as a whole.
+type BackendPatch = MergePatch
 
 // ServiceBody defines model for ServiceBody.
 type ServiceBody = ServiceInput
+
+// ServicePatch The members to change, of what is changed; null resets one to its default. Lists
+// are replaced as a whole.
+type ServicePatch = MergePatch
 
 // GetConfigParams defines parameters for GetConfig.
 type GetConfigParams struct {
@@ -1895,7 +2077,16 @@ type GetEventsParams struct {
 // ExplainParams defines parameters for Explain.
 type ExplainParams struct {
 	// IdempotencyKey Any text that is used once. Asked again within 24 hours with the same key, path
-	// and body, the daemon answers as it did and does nothing.
+	// and body, the daemon answers as it did and does nothing; with another path or
+	// body it answers 422, and 409 while the first request is under way.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// LoginParams defines parameters for Login.
+type LoginParams struct {
+	// IdempotencyKey Any text that is used once. Asked again within 24 hours with the same key, path
+	// and body, the daemon answers as it did and does nothing; with another path or
+	// body it answers 422, and 409 while the first request is under way.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1914,7 +2105,8 @@ type ListServicesParams struct {
 // CreateServiceParams defines parameters for CreateService.
 type CreateServiceParams struct {
 	// IdempotencyKey Any text that is used once. Asked again within 24 hours with the same key, path
-	// and body, the daemon answers as it did and does nothing.
+	// and body, the daemon answers as it did and does nothing; with another path or
+	// body it answers 422, and 409 while the first request is under way.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1960,7 +2152,8 @@ type ListBackendsParams struct {
 // CreateBackendParams defines parameters for CreateBackend.
 type CreateBackendParams struct {
 	// IdempotencyKey Any text that is used once. Asked again within 24 hours with the same key, path
-	// and body, the daemon answers as it did and does nothing.
+	// and body, the daemon answers as it did and does nothing; with another path or
+	// body it answers 422, and 409 while the first request is under way.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2000,7 +2193,8 @@ type GetRingParams struct {
 // PreviewRingParams defines parameters for PreviewRing.
 type PreviewRingParams struct {
 	// IdempotencyKey Any text that is used once. Asked again within 24 hours with the same key, path
-	// and body, the daemon answers as it did and does nothing.
+	// and body, the daemon answers as it did and does nothing; with another path or
+	// body it answers 422, and 409 while the first request is under way.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2037,7 +2231,8 @@ type ListTokensParams struct {
 // CreateTokenParams defines parameters for CreateToken.
 type CreateTokenParams struct {
 	// IdempotencyKey Any text that is used once. Asked again within 24 hours with the same key, path
-	// and body, the daemon answers as it did and does nothing.
+	// and body, the daemon answers as it did and does nothing; with another path or
+	// body it answers 422, and 409 while the first request is under way.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2082,6 +2277,68 @@ type PlaceSessionJSONRequestBody = Placing
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = TokenInput
+
+// AsProbing0 returns the union data inside the Probing as a Probing0
+func (t Probing) AsProbing0() (Probing0, error) {
+	var body Probing0
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProbing0 overwrites any union data inside the Probing as the provided Probing0
+func (t *Probing) FromProbing0(v Probing0) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProbing0 performs a merge with any union data inside the Probing, using the provided Probing0
+func (t *Probing) MergeProbing0(v Probing0) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsProbe returns the union data inside the Probing as a Probe
+func (t Probing) AsProbe() (Probe, error) {
+	var body Probe
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProbe overwrites any union data inside the Probing as the provided Probe
+func (t *Probing) FromProbe(v Probe) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProbe performs a merge with any union data inside the Probing, using the provided Probe
+func (t *Probing) MergeProbe(v Probe) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t Probing) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *Probing) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -2216,11 +2473,15 @@ type ClientInterface interface {
 
 	// GetEvents Get or follow events
 	//
-	// With `Accept: text/event-stream` a stream of server-sent events, the id of each
-	// naming its place: a client that comes back with `Last-Event-ID` misses nothing
-	// that is still in the buffer. An `event: missed` with a count tells what was
-	// dropped before it could be sent, an `event: reset` that the id is of another run
-	// of the daemon. Without it, what the buffer holds, a page at a time.
+	// With `Accept: text/event-stream` a stream of server-sent events: `id` names the
+	// event's place, `event` is its kind, `data` the event as JSON. A client that comes
+	// back with `Last-Event-ID` misses nothing that is still in the buffer. Two more
+	// can come: `missed`, whose `count` says how many events were dropped before they
+	// could be sent, and `reset`, which says that the id was of another run of the
+	// daemon. A quiet stream has a comment every 15 seconds. It ends when the token
+	// does.
+	//
+	// Otherwise what the buffer holds, a page at a time, the newest last.
 	//
 	// Corresponds with GET /v1/events (the `GetEvents` operationId).
 	GetEvents(ctx context.Context, params *GetEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2255,7 +2516,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/login (the `Login` operationId).
-	LoginWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	LoginWithBody(ctx context.Context, params *LoginParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Login Sign in
 	//
@@ -2264,7 +2525,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/login (the `Login` operationId).
-	Login(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	Login(ctx context.Context, params *LoginParams, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetRuleset Get the nftables table
 	//
@@ -2691,11 +2952,15 @@ func (c *Client) PutConfig(ctx context.Context, params *PutConfigParams, body Pu
 
 // GetEvents Get or follow events
 //
-// With `Accept: text/event-stream` a stream of server-sent events, the id of each
-// naming its place: a client that comes back with `Last-Event-ID` misses nothing
-// that is still in the buffer. An `event: missed` with a count tells what was
-// dropped before it could be sent, an `event: reset` that the id is of another run
-// of the daemon. Without it, what the buffer holds, a page at a time.
+// With `Accept: text/event-stream` a stream of server-sent events: `id` names the
+// event's place, `event` is its kind, `data` the event as JSON. A client that comes
+// back with `Last-Event-ID` misses nothing that is still in the buffer. Two more
+// can come: `missed`, whose `count` says how many events were dropped before they
+// could be sent, and `reset`, which says that the id was of another run of the
+// daemon. A quiet stream has a comment every 15 seconds. It ends when the token
+// does.
+//
+// Otherwise what the buffer holds, a page at a time, the newest last.
 //
 // Corresponds with GET /v1/events (the `GetEvents` operationId).
 func (c *Client) GetEvents(ctx context.Context, params *GetEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2770,8 +3035,8 @@ func (c *Client) Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/login (the `Login` operationId).
-func (c *Client) LoginWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewLoginRequestWithBody(c.Server, contentType, body)
+func (c *Client) LoginWithBody(ctx context.Context, params *LoginParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLoginRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2789,8 +3054,8 @@ func (c *Client) LoginWithBody(ctx context.Context, contentType string, body io.
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/login (the `Login` operationId).
-func (c *Client) Login(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewLoginRequest(c.Server, body)
+func (c *Client) Login(ctx context.Context, params *LoginParams, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLoginRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3884,18 +4149,18 @@ func NewLogoutRequest(server string) (*http.Request, error) {
 }
 
 // NewLoginRequest calls the generic Login builder with application/json body
-func NewLoginRequest(server string, body LoginJSONRequestBody) (*http.Request, error) {
+func NewLoginRequest(server string, params *LoginParams, body LoginJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewLoginRequestWithBody(server, "application/json", bodyReader)
+	return NewLoginRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewLoginRequestWithBody constructs an http.Request for the Login method, with any body, and a specified content type
-func NewLoginRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewLoginRequestWithBody(server string, params *LoginParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3919,6 +4184,21 @@ func NewLoginRequestWithBody(server string, contentType string, body io.Reader) 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -5458,11 +5738,15 @@ type ClientWithResponsesInterface interface {
 
 	// GetEventsWithResponse Get or follow events
 	//
-	// With `Accept: text/event-stream` a stream of server-sent events, the id of each
-	// naming its place: a client that comes back with `Last-Event-ID` misses nothing
-	// that is still in the buffer. An `event: missed` with a count tells what was
-	// dropped before it could be sent, an `event: reset` that the id is of another run
-	// of the daemon. Without it, what the buffer holds, a page at a time.
+	// With `Accept: text/event-stream` a stream of server-sent events: `id` names the
+	// event's place, `event` is its kind, `data` the event as JSON. A client that comes
+	// back with `Last-Event-ID` misses nothing that is still in the buffer. Two more
+	// can come: `missed`, whose `count` says how many events were dropped before they
+	// could be sent, and `reset`, which says that the id was of another run of the
+	// daemon. A quiet stream has a comment every 15 seconds. It ends when the token
+	// does.
+	//
+	// Otherwise what the buffer holds, a page at a time, the newest last.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5501,7 +5785,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/login (the `Login` operationId).
-	LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse, error)
+	LoginWithBodyWithResponse(ctx context.Context, params *LoginParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse, error)
 
 	// LoginWithResponse Sign in
 	//
@@ -5510,7 +5794,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/login (the `Login` operationId).
-	LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse, error)
+	LoginWithResponse(ctx context.Context, params *LoginParams, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse, error)
 
 	// GetRulesetWithResponse Get the nftables table
 	//
@@ -5830,6 +6114,8 @@ type GetDocsResponse struct {
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *Failed
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetDocsResponse429Headers
 }
@@ -5842,6 +6128,11 @@ func (r GetDocsResponse) GetApplicationProblemJSON429() *TooManyRequests {
 // GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
 func (r GetDocsResponse) GetApplicationProblemJSON500() *Failed {
 	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetDocsResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -5887,6 +6178,8 @@ type GetHealthResponse struct {
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *Failed
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetHealthResponse429Headers
 }
@@ -5904,6 +6197,11 @@ func (r GetHealthResponse) GetApplicationProblemJSON429() *TooManyRequests {
 // GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
 func (r GetHealthResponse) GetApplicationProblemJSON500() *Failed {
 	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetHealthResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -5935,6 +6233,11 @@ func (r GetHealthResponse) ContentType() string {
 	return ""
 }
 
+// GetMetricsResponse401Headers the declared response headers of an HTTP 401 response for GetMetrics
+type GetMetricsResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
 // GetMetricsResponse429Headers the declared response headers of an HTTP 429 response for GetMetrics
 type GetMetricsResponse429Headers struct {
 	RetryAfter *int
@@ -5958,6 +6261,10 @@ type GetMetricsResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetMetricsResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetMetricsResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5987,6 +6294,11 @@ func (r GetMetricsResponse) GetApplicationProblemJSON500() *Failed {
 // GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
 func (r GetMetricsResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetMetricsResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -6032,6 +6344,8 @@ type GetDescriptionResponse struct {
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *Failed
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetDescriptionResponse429Headers
 }
@@ -6049,6 +6363,11 @@ func (r GetDescriptionResponse) GetApplicationProblemJSON429() *TooManyRequests 
 // GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
 func (r GetDescriptionResponse) GetApplicationProblemJSON500() *Failed {
 	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetDescriptionResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -6096,6 +6415,8 @@ type GetReadinessResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// JSON503 the response for an HTTP 503 `application/json` response
 	JSON503 *Health
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetReadinessResponse429Headers
 }
@@ -6118,6 +6439,11 @@ func (r GetReadinessResponse) GetApplicationProblemJSON500() *Failed {
 // GetJSON503 returns the response for an HTTP 503 `application/json` response
 func (r GetReadinessResponse) GetJSON503() *Health {
 	return r.JSON503
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetReadinessResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -6149,6 +6475,11 @@ func (r GetReadinessResponse) ContentType() string {
 	return ""
 }
 
+// GetChecksResponse401Headers the declared response headers of an HTTP 401 response for GetChecks
+type GetChecksResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
 // GetChecksResponse429Headers the declared response headers of an HTTP 429 response for GetChecks
 type GetChecksResponse429Headers struct {
 	RetryAfter *int
@@ -6176,6 +6507,10 @@ type GetChecksResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetChecksResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetChecksResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -6217,6 +6552,11 @@ func (r GetChecksResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetChecksResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r GetChecksResponse) GetBody() []byte {
 	return r.Body
@@ -6256,6 +6596,11 @@ type GetConfigResponse304Headers struct {
 	ETag *string
 }
 
+// GetConfigResponse401Headers the declared response headers of an HTTP 401 response for GetConfig
+type GetConfigResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
 // GetConfigResponse429Headers the declared response headers of an HTTP 429 response for GetConfig
 type GetConfigResponse429Headers struct {
 	RetryAfter *int
@@ -6287,10 +6632,14 @@ type GetConfigResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetConfigResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetConfigResponse304Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetConfigResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetConfigResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -6342,6 +6691,11 @@ func (r GetConfigResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetConfigResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r GetConfigResponse) GetBody() []byte {
 	return r.Body
@@ -6374,6 +6728,11 @@ func (r GetConfigResponse) ContentType() string {
 // PutConfigResponse200Headers the declared response headers of an HTTP 200 response for PutConfig
 type PutConfigResponse200Headers struct {
 	ETag *string
+}
+
+// PutConfigResponse401Headers the declared response headers of an HTTP 401 response for PutConfig
+type PutConfigResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // PutConfigResponse409Headers the declared response headers of an HTTP 409 response for PutConfig
@@ -6422,8 +6781,12 @@ type PutConfigResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PutConfigResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PutConfigResponse401Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *PutConfigResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -6502,6 +6865,11 @@ func (r PutConfigResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutConfigResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r PutConfigResponse) GetBody() []byte {
 	return r.Body
@@ -6529,6 +6897,11 @@ func (r PutConfigResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// GetEventsResponse401Headers the declared response headers of an HTTP 401 response for GetEvents
+type GetEventsResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // GetEventsResponse429Headers the declared response headers of an HTTP 429 response for GetEvents
@@ -6562,6 +6935,10 @@ type GetEventsResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetEventsResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetEventsResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -6613,6 +6990,11 @@ func (r GetEventsResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetEventsResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r GetEventsResponse) GetBody() []byte {
 	return r.Body
@@ -6640,6 +7022,16 @@ func (r GetEventsResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// ExplainResponse200Headers the declared response headers of an HTTP 200 response for Explain
+type ExplainResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
+// ExplainResponse401Headers the declared response headers of an HTTP 401 response for Explain
+type ExplainResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // ExplainResponse409Headers the declared response headers of an HTTP 409 response for Explain
@@ -6684,6 +7076,12 @@ type ExplainResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ExplainResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ExplainResponse401Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *ExplainResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -6752,6 +7150,11 @@ func (r ExplainResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExplainResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r ExplainResponse) GetBody() []byte {
 	return r.Body
@@ -6800,6 +7203,8 @@ type LogoutResponse struct {
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *Failed
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers204 the parsed response headers for an HTTP 204 response
 	Headers204 *LogoutResponse204Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -6819,6 +7224,11 @@ func (r LogoutResponse) GetApplicationProblemJSON429() *TooManyRequests {
 // GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
 func (r LogoutResponse) GetApplicationProblemJSON500() *Failed {
 	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r LogoutResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -6852,7 +7262,18 @@ func (r LogoutResponse) ContentType() string {
 
 // LoginResponse200Headers the declared response headers of an HTTP 200 response for Login
 type LoginResponse200Headers struct {
-	SetCookie *string
+	IdempotencyReplayed *string
+	SetCookie           *string
+}
+
+// LoginResponse401Headers the declared response headers of an HTTP 401 response for Login
+type LoginResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+// LoginResponse409Headers the declared response headers of an HTTP 409 response for Login
+type LoginResponse409Headers struct {
+	RetryAfter *int
 }
 
 // LoginResponse429Headers the declared response headers of an HTTP 429 response for Login
@@ -6873,6 +7294,8 @@ type LoginResponse struct {
 	ApplicationProblemJSON403 *Forbidden
 	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
 	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *Conflict
 	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationProblemJSON413 *TooLarge
 	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -6883,8 +7306,14 @@ type LoginResponse struct {
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *Failed
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *LoginResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *LoginResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *LoginResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *LoginResponse429Headers
 }
@@ -6914,6 +7343,11 @@ func (r LoginResponse) GetApplicationProblemJSON406() *NotAcceptable {
 	return r.ApplicationProblemJSON406
 }
 
+// GetApplicationProblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r LoginResponse) GetApplicationProblemJSON409() *Conflict {
+	return r.ApplicationProblemJSON409
+}
+
 // GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
 func (r LoginResponse) GetApplicationProblemJSON413() *TooLarge {
 	return r.ApplicationProblemJSON413
@@ -6937,6 +7371,11 @@ func (r LoginResponse) GetApplicationProblemJSON429() *TooManyRequests {
 // GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
 func (r LoginResponse) GetApplicationProblemJSON500() *Failed {
 	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r LoginResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -6968,6 +7407,11 @@ func (r LoginResponse) ContentType() string {
 	return ""
 }
 
+// GetRulesetResponse401Headers the declared response headers of an HTTP 401 response for GetRuleset
+type GetRulesetResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
 // GetRulesetResponse429Headers the declared response headers of an HTTP 429 response for GetRuleset
 type GetRulesetResponse429Headers struct {
 	RetryAfter *int
@@ -6995,6 +7439,10 @@ type GetRulesetResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetRulesetResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetRulesetResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7036,6 +7484,11 @@ func (r GetRulesetResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetRulesetResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r GetRulesetResponse) GetBody() []byte {
 	return r.Body
@@ -7075,6 +7528,11 @@ type ListServicesResponse304Headers struct {
 	ETag *string
 }
 
+// ListServicesResponse401Headers the declared response headers of an HTTP 401 response for ListServices
+type ListServicesResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
 // ListServicesResponse429Headers the declared response headers of an HTTP 429 response for ListServices
 type ListServicesResponse429Headers struct {
 	RetryAfter *int
@@ -7106,10 +7564,14 @@ type ListServicesResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ListServicesResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *ListServicesResponse304Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListServicesResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListServicesResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7161,6 +7623,11 @@ func (r ListServicesResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListServicesResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r ListServicesResponse) GetBody() []byte {
 	return r.Body
@@ -7195,6 +7662,11 @@ type CreateServiceResponse201Headers struct {
 	ETag                *string
 	IdempotencyReplayed *string
 	Location            *string
+}
+
+// CreateServiceResponse401Headers the declared response headers of an HTTP 401 response for CreateService
+type CreateServiceResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // CreateServiceResponse409Headers the declared response headers of an HTTP 409 response for CreateService
@@ -7239,8 +7711,12 @@ type CreateServiceResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *CreateServiceResponse201Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateServiceResponse401Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *CreateServiceResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -7309,6 +7785,11 @@ func (r CreateServiceResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateServiceResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r CreateServiceResponse) GetBody() []byte {
 	return r.Body
@@ -7336,6 +7817,11 @@ func (r CreateServiceResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// DeleteServiceResponse401Headers the declared response headers of an HTTP 401 response for DeleteService
+type DeleteServiceResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // DeleteServiceResponse429Headers the declared response headers of an HTTP 429 response for DeleteService
@@ -7371,6 +7857,10 @@ type DeleteServiceResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DeleteServiceResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteServiceResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7427,6 +7917,11 @@ func (r DeleteServiceResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteServiceResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r DeleteServiceResponse) GetBody() []byte {
 	return r.Body
@@ -7466,6 +7961,11 @@ type GetServiceResponse304Headers struct {
 	ETag *string
 }
 
+// GetServiceResponse401Headers the declared response headers of an HTTP 401 response for GetService
+type GetServiceResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
 // GetServiceResponse429Headers the declared response headers of an HTTP 429 response for GetService
 type GetServiceResponse429Headers struct {
 	RetryAfter *int
@@ -7499,10 +7999,14 @@ type GetServiceResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetServiceResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetServiceResponse304Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetServiceResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetServiceResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7559,6 +8063,11 @@ func (r GetServiceResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetServiceResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r GetServiceResponse) GetBody() []byte {
 	return r.Body
@@ -7591,6 +8100,11 @@ func (r GetServiceResponse) ContentType() string {
 // PatchServiceResponse200Headers the declared response headers of an HTTP 200 response for PatchService
 type PatchServiceResponse200Headers struct {
 	ETag *string
+}
+
+// PatchServiceResponse401Headers the declared response headers of an HTTP 401 response for PatchService
+type PatchServiceResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // PatchServiceResponse409Headers the declared response headers of an HTTP 409 response for PatchService
@@ -7641,8 +8155,12 @@ type PatchServiceResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PatchServiceResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PatchServiceResponse401Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *PatchServiceResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -7726,6 +8244,11 @@ func (r PatchServiceResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PatchServiceResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r PatchServiceResponse) GetBody() []byte {
 	return r.Body
@@ -7765,6 +8288,11 @@ type PutServiceResponse201Headers struct {
 	ETag                *string
 	IdempotencyReplayed *string
 	Location            *string
+}
+
+// PutServiceResponse401Headers the declared response headers of an HTTP 401 response for PutService
+type PutServiceResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // PutServiceResponse409Headers the declared response headers of an HTTP 409 response for PutService
@@ -7815,10 +8343,14 @@ type PutServiceResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PutServiceResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *PutServiceResponse201Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PutServiceResponse401Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *PutServiceResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -7902,6 +8434,11 @@ func (r PutServiceResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutServiceResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r PutServiceResponse) GetBody() []byte {
 	return r.Body
@@ -7941,6 +8478,11 @@ type ListBackendsResponse304Headers struct {
 	ETag *string
 }
 
+// ListBackendsResponse401Headers the declared response headers of an HTTP 401 response for ListBackends
+type ListBackendsResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
 // ListBackendsResponse429Headers the declared response headers of an HTTP 429 response for ListBackends
 type ListBackendsResponse429Headers struct {
 	RetryAfter *int
@@ -7974,10 +8516,14 @@ type ListBackendsResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ListBackendsResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *ListBackendsResponse304Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListBackendsResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListBackendsResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8034,6 +8580,11 @@ func (r ListBackendsResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListBackendsResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r ListBackendsResponse) GetBody() []byte {
 	return r.Body
@@ -8068,6 +8619,11 @@ type CreateBackendResponse201Headers struct {
 	ETag                *string
 	IdempotencyReplayed *string
 	Location            *string
+}
+
+// CreateBackendResponse401Headers the declared response headers of an HTTP 401 response for CreateBackend
+type CreateBackendResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // CreateBackendResponse409Headers the declared response headers of an HTTP 409 response for CreateBackend
@@ -8114,8 +8670,12 @@ type CreateBackendResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *CreateBackendResponse201Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateBackendResponse401Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *CreateBackendResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -8189,6 +8749,11 @@ func (r CreateBackendResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateBackendResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r CreateBackendResponse) GetBody() []byte {
 	return r.Body
@@ -8216,6 +8781,11 @@ func (r CreateBackendResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// DeleteBackendResponse401Headers the declared response headers of an HTTP 401 response for DeleteBackend
+type DeleteBackendResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // DeleteBackendResponse429Headers the declared response headers of an HTTP 429 response for DeleteBackend
@@ -8251,6 +8821,10 @@ type DeleteBackendResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DeleteBackendResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteBackendResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8307,6 +8881,11 @@ func (r DeleteBackendResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteBackendResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r DeleteBackendResponse) GetBody() []byte {
 	return r.Body
@@ -8346,6 +8925,11 @@ type GetBackendResponse304Headers struct {
 	ETag *string
 }
 
+// GetBackendResponse401Headers the declared response headers of an HTTP 401 response for GetBackend
+type GetBackendResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
 // GetBackendResponse429Headers the declared response headers of an HTTP 429 response for GetBackend
 type GetBackendResponse429Headers struct {
 	RetryAfter *int
@@ -8379,10 +8963,14 @@ type GetBackendResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetBackendResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetBackendResponse304Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetBackendResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetBackendResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8439,6 +9027,11 @@ func (r GetBackendResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetBackendResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r GetBackendResponse) GetBody() []byte {
 	return r.Body
@@ -8471,6 +9064,11 @@ func (r GetBackendResponse) ContentType() string {
 // PatchBackendResponse200Headers the declared response headers of an HTTP 200 response for PatchBackend
 type PatchBackendResponse200Headers struct {
 	ETag *string
+}
+
+// PatchBackendResponse401Headers the declared response headers of an HTTP 401 response for PatchBackend
+type PatchBackendResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // PatchBackendResponse409Headers the declared response headers of an HTTP 409 response for PatchBackend
@@ -8521,8 +9119,12 @@ type PatchBackendResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PatchBackendResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PatchBackendResponse401Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *PatchBackendResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -8606,6 +9208,11 @@ func (r PatchBackendResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PatchBackendResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r PatchBackendResponse) GetBody() []byte {
 	return r.Body
@@ -8645,6 +9252,11 @@ type PutBackendResponse201Headers struct {
 	ETag                *string
 	IdempotencyReplayed *string
 	Location            *string
+}
+
+// PutBackendResponse401Headers the declared response headers of an HTTP 401 response for PutBackend
+type PutBackendResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // PutBackendResponse409Headers the declared response headers of an HTTP 409 response for PutBackend
@@ -8697,10 +9309,14 @@ type PutBackendResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *PutBackendResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *PutBackendResponse201Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PutBackendResponse401Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *PutBackendResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -8789,6 +9405,11 @@ func (r PutBackendResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutBackendResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r PutBackendResponse) GetBody() []byte {
 	return r.Body
@@ -8816,6 +9437,11 @@ func (r PutBackendResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// GetRingResponse401Headers the declared response headers of an HTTP 401 response for GetRing
+type GetRingResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // GetRingResponse429Headers the declared response headers of an HTTP 429 response for GetRing
@@ -8851,6 +9477,10 @@ type GetRingResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetRingResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetRingResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8907,6 +9537,11 @@ func (r GetRingResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetRingResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r GetRingResponse) GetBody() []byte {
 	return r.Body
@@ -8934,6 +9569,16 @@ func (r GetRingResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// PreviewRingResponse200Headers the declared response headers of an HTTP 200 response for PreviewRing
+type PreviewRingResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
+// PreviewRingResponse401Headers the declared response headers of an HTTP 401 response for PreviewRing
+type PreviewRingResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // PreviewRingResponse409Headers the declared response headers of an HTTP 409 response for PreviewRing
@@ -8980,6 +9625,12 @@ type PreviewRingResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PreviewRingResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PreviewRingResponse401Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *PreviewRingResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -9053,6 +9704,11 @@ func (r PreviewRingResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PreviewRingResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r PreviewRingResponse) GetBody() []byte {
 	return r.Body
@@ -9080,6 +9736,11 @@ func (r PreviewRingResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// ListSessionsResponse401Headers the declared response headers of an HTTP 401 response for ListSessions
+type ListSessionsResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // ListSessionsResponse429Headers the declared response headers of an HTTP 429 response for ListSessions
@@ -9115,6 +9776,10 @@ type ListSessionsResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListSessionsResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListSessionsResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -9171,6 +9836,11 @@ func (r ListSessionsResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSessionsResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r ListSessionsResponse) GetBody() []byte {
 	return r.Body
@@ -9198,6 +9868,11 @@ func (r ListSessionsResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// DeleteSessionResponse401Headers the declared response headers of an HTTP 401 response for DeleteSession
+type DeleteSessionResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // DeleteSessionResponse429Headers the declared response headers of an HTTP 429 response for DeleteSession
@@ -9229,6 +9904,10 @@ type DeleteSessionResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DeleteSessionResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteSessionResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -9275,6 +9954,11 @@ func (r DeleteSessionResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteSessionResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r DeleteSessionResponse) GetBody() []byte {
 	return r.Body
@@ -9302,6 +9986,11 @@ func (r DeleteSessionResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// GetSessionResponse401Headers the declared response headers of an HTTP 401 response for GetSession
+type GetSessionResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // GetSessionResponse429Headers the declared response headers of an HTTP 429 response for GetSession
@@ -9337,6 +10026,10 @@ type GetSessionResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetSessionResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetSessionResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -9393,6 +10086,11 @@ func (r GetSessionResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetSessionResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r GetSessionResponse) GetBody() []byte {
 	return r.Body
@@ -9420,6 +10118,11 @@ func (r GetSessionResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// PlaceSessionResponse401Headers the declared response headers of an HTTP 401 response for PlaceSession
+type PlaceSessionResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // PlaceSessionResponse409Headers the declared response headers of an HTTP 409 response for PlaceSession
@@ -9466,6 +10169,10 @@ type PlaceSessionResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PlaceSessionResponse401Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *PlaceSessionResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -9539,6 +10246,11 @@ func (r PlaceSessionResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PlaceSessionResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r PlaceSessionResponse) GetBody() []byte {
 	return r.Body
@@ -9568,6 +10280,11 @@ func (r PlaceSessionResponse) ContentType() string {
 	return ""
 }
 
+// GetStatsResponse401Headers the declared response headers of an HTTP 401 response for GetStats
+type GetStatsResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
 // GetStatsResponse429Headers the declared response headers of an HTTP 429 response for GetStats
 type GetStatsResponse429Headers struct {
 	RetryAfter *int
@@ -9595,6 +10312,10 @@ type GetStatsResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetStatsResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetStatsResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -9636,6 +10357,11 @@ func (r GetStatsResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetStatsResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r GetStatsResponse) GetBody() []byte {
 	return r.Body
@@ -9663,6 +10389,11 @@ func (r GetStatsResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// ListTokensResponse401Headers the declared response headers of an HTTP 401 response for ListTokens
+type ListTokensResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // ListTokensResponse429Headers the declared response headers of an HTTP 429 response for ListTokens
@@ -9696,6 +10427,10 @@ type ListTokensResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListTokensResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListTokensResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -9747,6 +10482,11 @@ func (r ListTokensResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTokensResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r ListTokensResponse) GetBody() []byte {
 	return r.Body
@@ -9778,7 +10518,13 @@ func (r ListTokensResponse) ContentType() string {
 
 // CreateTokenResponse201Headers the declared response headers of an HTTP 201 response for CreateToken
 type CreateTokenResponse201Headers struct {
-	Location *string
+	IdempotencyReplayed *string
+	Location            *string
+}
+
+// CreateTokenResponse401Headers the declared response headers of an HTTP 401 response for CreateToken
+type CreateTokenResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // CreateTokenResponse409Headers the declared response headers of an HTTP 409 response for CreateToken
@@ -9823,8 +10569,12 @@ type CreateTokenResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *CreateTokenResponse201Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateTokenResponse401Headers
 	// Headers409 the parsed response headers for an HTTP 409 response
 	Headers409 *CreateTokenResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -9893,6 +10643,11 @@ func (r CreateTokenResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateTokenResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r CreateTokenResponse) GetBody() []byte {
 	return r.Body
@@ -9920,6 +10675,11 @@ func (r CreateTokenResponse) ContentType() string {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
+}
+
+// DeleteTokenResponse401Headers the declared response headers of an HTTP 401 response for DeleteToken
+type DeleteTokenResponse401Headers struct {
+	WWWAuthenticate *string
 }
 
 // DeleteTokenResponse429Headers the declared response headers of an HTTP 429 response for DeleteToken
@@ -9951,6 +10711,10 @@ type DeleteTokenResponse struct {
 	ApplicationProblemJSON500 *Failed
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DeleteTokenResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteTokenResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -9997,6 +10761,11 @@ func (r DeleteTokenResponse) GetApplicationProblemJSON503() *Unavailable {
 	return r.ApplicationProblemJSON503
 }
 
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteTokenResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
 // GetBody returns the raw response body bytes
 func (r DeleteTokenResponse) GetBody() []byte {
 	return r.Body
@@ -10026,6 +10795,11 @@ func (r DeleteTokenResponse) ContentType() string {
 	return ""
 }
 
+// GetVersionResponse401Headers the declared response headers of an HTTP 401 response for GetVersion
+type GetVersionResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
 // GetVersionResponse429Headers the declared response headers of an HTTP 429 response for GetVersion
 type GetVersionResponse429Headers struct {
 	RetryAfter *int
@@ -10046,6 +10820,10 @@ type GetVersionResponse struct {
 	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *Failed
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetVersionResponse401Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetVersionResponse429Headers
 }
@@ -10078,6 +10856,11 @@ func (r GetVersionResponse) GetApplicationProblemJSON429() *TooManyRequests {
 // GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
 func (r GetVersionResponse) GetApplicationProblemJSON500() *Failed {
 	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetVersionResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -10236,11 +11019,15 @@ func (c *ClientWithResponses) PutConfigWithResponse(ctx context.Context, params 
 
 // GetEventsWithResponse Get or follow events
 //
-// With `Accept: text/event-stream` a stream of server-sent events, the id of each
-// naming its place: a client that comes back with `Last-Event-ID` misses nothing
-// that is still in the buffer. An `event: missed` with a count tells what was
-// dropped before it could be sent, an `event: reset` that the id is of another run
-// of the daemon. Without it, what the buffer holds, a page at a time.
+// With `Accept: text/event-stream` a stream of server-sent events: `id` names the
+// event's place, `event` is its kind, `data` the event as JSON. A client that comes
+// back with `Last-Event-ID` misses nothing that is still in the buffer. Two more
+// can come: `missed`, whose `count` says how many events were dropped before they
+// could be sent, and `reset`, which says that the id was of another run of the
+// daemon. A quiet stream has a comment every 15 seconds. It ends when the token
+// does.
+//
+// Otherwise what the buffer holds, a page at a time, the newest last.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10303,8 +11090,8 @@ func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, reqEditors
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/login (the `Login` operationId).
-func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse, error) {
-	rsp, err := c.LoginWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, params *LoginParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginResponse, error) {
+	rsp, err := c.LoginWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -10318,8 +11105,8 @@ func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, con
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/login (the `Login` operationId).
-func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse, error) {
-	rsp, err := c.Login(ctx, body, reqEditors...)
+func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, params *LoginParams, body LoginJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginResponse, error) {
+	rsp, err := c.Login(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -10869,6 +11656,13 @@ func ParseGetDocsResponse(rsp *http.Response) (*GetDocsResponse, error) {
 		}
 		response.ApplicationProblemJSON500 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -10921,6 +11715,13 @@ func ParseGetHealthResponse(rsp *http.Response) (*GetHealthResponse, error) {
 			return nil, err
 		}
 		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -10989,9 +11790,26 @@ func ParseGetMetricsResponse(rsp *http.Response) (*GetMetricsResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers GetMetricsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetMetricsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11052,6 +11870,13 @@ func ParseGetDescriptionResponse(rsp *http.Response) (*GetDescriptionResponse, e
 		}
 		response.ApplicationProblemJSON500 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -11111,6 +11936,13 @@ func ParseGetReadinessResponse(rsp *http.Response) (*GetReadinessResponse, error
 			return nil, err
 		}
 		response.JSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -11193,9 +12025,26 @@ func ParseGetChecksResponse(rsp *http.Response) (*GetChecksResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers GetChecksResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetChecksResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11301,6 +12150,13 @@ func ParseGetConfigResponse(rsp *http.Response) (*GetConfigResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -11324,6 +12180,16 @@ func ParseGetConfigResponse(rsp *http.Response) (*GetConfigResponse, error) {
 			headers.ETag = &value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetConfigResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetConfigResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11461,6 +12327,13 @@ func ParsePutConfigResponse(rsp *http.Response) (*PutConfigResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -11474,6 +12347,16 @@ func ParsePutConfigResponse(rsp *http.Response) (*PutConfigResponse, error) {
 			headers.ETag = &value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers PutConfigResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 409:
 		var headers PutConfigResponse409Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11586,12 +12469,29 @@ func ParseGetEventsResponse(rsp *http.Response) (*GetEventsResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	case rsp.StatusCode == 200:
 		// Content-type (text/event-stream) unsupported
 
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers GetEventsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetEventsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11715,9 +12615,36 @@ func ParseExplainResponse(rsp *http.Response) (*ExplainResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ExplainResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ExplainResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 409:
 		var headers ExplainResponse409Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11790,6 +12717,13 @@ func ParseLogoutResponse(rsp *http.Response) (*LogoutResponse, error) {
 			return nil, err
 		}
 		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -11868,6 +12802,13 @@ func ParseLoginResponse(rsp *http.Response) (*LoginResponse, error) {
 		}
 		response.ApplicationProblemJSON406 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11903,11 +12844,25 @@ func ParseLoginResponse(rsp *http.Response) (*LoginResponse, error) {
 		}
 		response.ApplicationProblemJSON500 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
 	case rsp.StatusCode == 200:
 		var headers LoginResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
 		if values := rsp.Header.Values("Set-Cookie"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Set-Cookie", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -11916,6 +12871,26 @@ func ParseLoginResponse(rsp *http.Response) (*LoginResponse, error) {
 			headers.SetCookie = &value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers LoginResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers LoginResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers LoginResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11994,12 +12969,29 @@ func ParseGetRulesetResponse(rsp *http.Response) (*GetRulesetResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	case rsp.StatusCode == 200:
 		// Content-type (text/plain) unsupported
 
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers GetRulesetResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetRulesetResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -12105,6 +13097,13 @@ func ParseListServicesResponse(rsp *http.Response) (*ListServicesResponse, error
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -12128,6 +13127,16 @@ func ParseListServicesResponse(rsp *http.Response) (*ListServicesResponse, error
 			headers.ETag = &value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListServicesResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListServicesResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -12251,6 +13260,13 @@ func ParseCreateServiceResponse(rsp *http.Response) (*CreateServiceResponse, err
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -12272,12 +13288,22 @@ func ParseCreateServiceResponse(rsp *http.Response) (*CreateServiceResponse, err
 		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri-reference"}); err != nil {
 				return nil, err
 			}
 			headers.Location = &value
 		}
 		response.Headers201 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateServiceResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 409:
 		var headers CreateServiceResponse409Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -12400,9 +13426,26 @@ func ParseDeleteServiceResponse(rsp *http.Response) (*DeleteServiceResponse, err
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers DeleteServiceResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers DeleteServiceResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -12515,6 +13558,13 @@ func ParseGetServiceResponse(rsp *http.Response) (*GetServiceResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -12538,6 +13588,16 @@ func ParseGetServiceResponse(rsp *http.Response) (*GetServiceResponse, error) {
 			headers.ETag = &value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetServiceResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetServiceResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -12682,6 +13742,13 @@ func ParsePatchServiceResponse(rsp *http.Response) (*PatchServiceResponse, error
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -12695,6 +13762,16 @@ func ParsePatchServiceResponse(rsp *http.Response) (*PatchServiceResponse, error
 			headers.ETag = &value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers PatchServiceResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 409:
 		var headers PatchServiceResponse409Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -12849,6 +13926,13 @@ func ParsePutServiceResponse(rsp *http.Response) (*PutServiceResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -12880,12 +13964,22 @@ func ParsePutServiceResponse(rsp *http.Response) (*PutServiceResponse, error) {
 		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri-reference"}); err != nil {
 				return nil, err
 			}
 			headers.Location = &value
 		}
 		response.Headers201 = &headers
+	case rsp.StatusCode == 401:
+		var headers PutServiceResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 409:
 		var headers PutServiceResponse409Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -13008,6 +14102,13 @@ func ParseListBackendsResponse(rsp *http.Response) (*ListBackendsResponse, error
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -13031,6 +14132,16 @@ func ParseListBackendsResponse(rsp *http.Response) (*ListBackendsResponse, error
 			headers.ETag = &value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListBackendsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListBackendsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -13161,6 +14272,13 @@ func ParseCreateBackendResponse(rsp *http.Response) (*CreateBackendResponse, err
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -13182,12 +14300,22 @@ func ParseCreateBackendResponse(rsp *http.Response) (*CreateBackendResponse, err
 		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri-reference"}); err != nil {
 				return nil, err
 			}
 			headers.Location = &value
 		}
 		response.Headers201 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateBackendResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 409:
 		var headers CreateBackendResponse409Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -13310,9 +14438,26 @@ func ParseDeleteBackendResponse(rsp *http.Response) (*DeleteBackendResponse, err
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers DeleteBackendResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers DeleteBackendResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -13425,6 +14570,13 @@ func ParseGetBackendResponse(rsp *http.Response) (*GetBackendResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -13448,6 +14600,16 @@ func ParseGetBackendResponse(rsp *http.Response) (*GetBackendResponse, error) {
 			headers.ETag = &value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetBackendResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetBackendResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -13592,6 +14754,13 @@ func ParsePatchBackendResponse(rsp *http.Response) (*PatchBackendResponse, error
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -13605,6 +14774,16 @@ func ParsePatchBackendResponse(rsp *http.Response) (*PatchBackendResponse, error
 			headers.ETag = &value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers PatchBackendResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 409:
 		var headers PatchBackendResponse409Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -13766,6 +14945,13 @@ func ParsePutBackendResponse(rsp *http.Response) (*PutBackendResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
@@ -13797,12 +14983,22 @@ func ParsePutBackendResponse(rsp *http.Response) (*PutBackendResponse, error) {
 		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri-reference"}); err != nil {
 				return nil, err
 			}
 			headers.Location = &value
 		}
 		response.Headers201 = &headers
+	case rsp.StatusCode == 401:
+		var headers PutBackendResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 409:
 		var headers PutBackendResponse409Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -13922,9 +15118,26 @@ func ParseGetRingResponse(rsp *http.Response) (*GetRingResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers GetRingResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetRingResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -14055,9 +15268,36 @@ func ParsePreviewRingResponse(rsp *http.Response) (*PreviewRingResponse, error) 
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PreviewRingResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers PreviewRingResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 409:
 		var headers PreviewRingResponse409Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -14177,9 +15417,26 @@ func ParseListSessionsResponse(rsp *http.Response) (*ListSessionsResponse, error
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers ListSessionsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListSessionsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -14278,9 +15535,26 @@ func ParseDeleteSessionResponse(rsp *http.Response) (*DeleteSessionResponse, err
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers DeleteSessionResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers DeleteSessionResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -14390,9 +15664,26 @@ func ParseGetSessionResponse(rsp *http.Response) (*GetSessionResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers GetSessionResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetSessionResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -14523,9 +15814,26 @@ func ParsePlaceSessionResponse(rsp *http.Response) (*PlaceSessionResponse, error
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers PlaceSessionResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 409:
 		var headers PlaceSessionResponse409Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -14624,9 +15932,26 @@ func ParseGetStatsResponse(rsp *http.Response) (*GetStatsResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers GetStatsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetStatsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -14729,9 +16054,26 @@ func ParseListTokensResponse(rsp *http.Response) (*ListTokensResponse, error) {
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers ListTokensResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListTokensResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -14855,19 +16197,43 @@ func ParseCreateTokenResponse(rsp *http.Response) (*CreateTokenResponse, error) 
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
 	case rsp.StatusCode == 201:
 		var headers CreateTokenResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "uri-reference"}); err != nil {
 				return nil, err
 			}
 			headers.Location = &value
 		}
 		response.Headers201 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateTokenResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 409:
 		var headers CreateTokenResponse409Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -14976,9 +16342,26 @@ func ParseDeleteTokenResponse(rsp *http.Response) (*DeleteTokenResponse, error) 
 		}
 		response.ApplicationProblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers DeleteTokenResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers DeleteTokenResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -15060,9 +16443,26 @@ func ParseGetVersionResponse(rsp *http.Response) (*GetVersionResponse, error) {
 		}
 		response.ApplicationProblemJSON500 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	switch {
+	case rsp.StatusCode == 401:
+		var headers GetVersionResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetVersionResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -15115,7 +16515,7 @@ type ServerInterface interface {
 	Logout(w http.ResponseWriter, r *http.Request)
 	// Login Sign in
 	// (POST /v1/login)
-	Login(w http.ResponseWriter, r *http.Request)
+	Login(w http.ResponseWriter, r *http.Request, params LoginParams)
 	// GetRuleset Get the nftables table
 	// (GET /v1/ruleset)
 	GetRuleset(w http.ResponseWriter, r *http.Request)
@@ -15262,7 +16662,7 @@ func (_ Unimplemented) Logout(w http.ResponseWriter, r *http.Request) {
 
 // Login Sign in
 // (POST /v1/login)
-func (_ Unimplemented) Login(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) Login(w http.ResponseWriter, r *http.Request, params LoginParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -15755,8 +17155,35 @@ func (siw *ServerInterfaceWrapper) Logout(w http.ResponseWriter, r *http.Request
 // Login operation middleware
 func (siw *ServerInterfaceWrapper) Login(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params LoginParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.Login(w, r)
+		siw.Handler.Login(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -17218,6 +18645,8 @@ type NotModifiedResponse struct {
 	Headers NotModifiedResponseHeaders
 }
 
+type OtherApplicationProblemPlusJSONResponse Problem
+
 type PreconditionFailedApplicationProblemPlusJSONResponse Problem
 
 type PreconditionRequiredApplicationProblemPlusJSONResponse Problem
@@ -17253,7 +18682,14 @@ type TooManyRequestsApplicationProblemPlusJSONResponse struct {
 	Headers TooManyRequestsResponseHeaders
 }
 
-type UnauthorizedApplicationProblemPlusJSONResponse Problem
+type UnauthorizedResponseHeaders struct {
+	WWWAuthenticate *string
+}
+type UnauthorizedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers UnauthorizedResponseHeaders
+}
 
 type UnavailableResponseHeaders struct {
 	RetryAfter *int
@@ -17328,6 +18764,23 @@ func (response GetDocs500ApplicationProblemPlusJSONResponse) VisitGetDocsRespons
 	return err
 }
 
+type GetDocsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDocsdefaultApplicationProblemPlusJSONResponse) VisitGetDocsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetHealthRequestObject struct {
 }
 
@@ -17384,11 +18837,48 @@ func (response GetHealth500ApplicationProblemPlusJSONResponse) VisitGetHealthRes
 	return err
 }
 
+type GetHealthdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetHealthdefaultApplicationProblemPlusJSONResponse) VisitGetHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetMetricsRequestObject struct {
 }
 
 type GetMetricsResponseObject interface {
 	VisitGetMetricsResponse(w http.ResponseWriter) error
+}
+
+type GetMetrics200ApplicationOpenmetricsTextResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetMetrics200ApplicationOpenmetricsTextResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/openmetrics-text")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
 }
 
 type GetMetrics200TextResponse string
@@ -17409,10 +18899,13 @@ type GetMetrics401ApplicationProblemPlusJSONResponse struct {
 func (response GetMetrics401ApplicationProblemPlusJSONResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -17488,6 +18981,23 @@ func (response GetMetrics503ApplicationProblemPlusJSONResponse) VisitGetMetricsR
 	return err
 }
 
+type GetMetricsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetMetricsdefaultApplicationProblemPlusJSONResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetDescriptionRequestObject struct {
 }
 
@@ -17540,6 +19050,23 @@ func (response GetDescription500ApplicationProblemPlusJSONResponse) VisitGetDesc
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDescriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDescriptiondefaultApplicationProblemPlusJSONResponse) VisitGetDescriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -17614,6 +19141,23 @@ func (response GetReadiness503JSONResponse) VisitGetReadinessResponse(w http.Res
 	return err
 }
 
+type GetReadinessdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetReadinessdefaultApplicationProblemPlusJSONResponse) VisitGetReadinessResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetChecksRequestObject struct {
 }
 
@@ -17642,10 +19186,13 @@ type GetChecks401ApplicationProblemPlusJSONResponse struct {
 func (response GetChecks401ApplicationProblemPlusJSONResponse) VisitGetChecksResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -17737,6 +19284,23 @@ func (response GetChecks503ApplicationProblemPlusJSONResponse) VisitGetChecksRes
 	return err
 }
 
+type GetChecksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetChecksdefaultApplicationProblemPlusJSONResponse) VisitGetChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetConfigRequestObject struct {
 	Params GetConfigParams
 }
@@ -17795,10 +19359,13 @@ type GetConfig401ApplicationProblemPlusJSONResponse struct {
 func (response GetConfig401ApplicationProblemPlusJSONResponse) VisitGetConfigResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -17906,6 +19473,23 @@ func (response GetConfig503ApplicationProblemPlusJSONResponse) VisitGetConfigRes
 	return err
 }
 
+type GetConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetConfigdefaultApplicationProblemPlusJSONResponse) VisitGetConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutConfigRequestObject struct {
 	Params PutConfigParams
 	Body   *PutConfigJSONRequestBody
@@ -17955,10 +19539,13 @@ type PutConfig401ApplicationProblemPlusJSONResponse struct {
 func (response PutConfig401ApplicationProblemPlusJSONResponse) VisitPutConfigResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -18149,6 +19736,23 @@ func (response PutConfig503ApplicationProblemPlusJSONResponse) VisitPutConfigRes
 	return err
 }
 
+type PutConfigdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutConfigdefaultApplicationProblemPlusJSONResponse) VisitPutConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetEventsRequestObject struct {
 	Params GetEventsParams
 }
@@ -18237,10 +19841,13 @@ type GetEvents401ApplicationProblemPlusJSONResponse struct {
 func (response GetEvents401ApplicationProblemPlusJSONResponse) VisitGetEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -18348,6 +19955,23 @@ func (response GetEvents503ApplicationProblemPlusJSONResponse) VisitGetEventsRes
 	return err
 }
 
+type GetEventsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetEventsdefaultApplicationProblemPlusJSONResponse) VisitGetEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ExplainRequestObject struct {
 	Params ExplainParams
 	Body   *ExplainJSONRequestBody
@@ -18357,15 +19981,25 @@ type ExplainResponseObject interface {
 	VisitExplainResponse(w http.ResponseWriter) error
 }
 
-type Explain200JSONResponse Explanation
+type Explain200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type Explain200JSONResponse struct {
+	Body    Explanation
+	Headers Explain200ResponseHeaders
+}
 
 func (response Explain200JSONResponse) VisitExplainResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -18394,10 +20028,13 @@ type Explain401ApplicationProblemPlusJSONResponse struct {
 func (response Explain401ApplicationProblemPlusJSONResponse) VisitExplainResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -18556,6 +20193,23 @@ func (response Explain503ApplicationProblemPlusJSONResponse) VisitExplainRespons
 	return err
 }
 
+type ExplaindefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExplaindefaultApplicationProblemPlusJSONResponse) VisitExplainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type LogoutRequestObject struct {
 }
 
@@ -18630,8 +20284,26 @@ func (response Logout500ApplicationProblemPlusJSONResponse) VisitLogoutResponse(
 	return err
 }
 
+type LogoutdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response LogoutdefaultApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type LoginRequestObject struct {
-	Body *LoginJSONRequestBody
+	Params LoginParams
+	Body   *LoginJSONRequestBody
 }
 
 type LoginResponseObject interface {
@@ -18639,7 +20311,8 @@ type LoginResponseObject interface {
 }
 
 type Login200ResponseHeaders struct {
-	SetCookie *string
+	IdempotencyReplayed *string
+	SetCookie           *string
 }
 
 type Login200JSONResponse struct {
@@ -18654,6 +20327,9 @@ func (response Login200JSONResponse) VisitLoginResponse(w http.ResponseWriter) e
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	if response.Headers.SetCookie != nil {
 		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
 	}
@@ -18685,10 +20361,13 @@ type Login401ApplicationProblemPlusJSONResponse struct {
 func (response Login401ApplicationProblemPlusJSONResponse) VisitLoginResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -18722,6 +20401,25 @@ func (response Login406ApplicationProblemPlusJSONResponse) VisitLoginResponse(w 
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(406)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Login409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response Login409ApplicationProblemPlusJSONResponse) VisitLoginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -18809,6 +20507,23 @@ func (response Login500ApplicationProblemPlusJSONResponse) VisitLoginResponse(w 
 	return err
 }
 
+type LogindefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response LogindefaultApplicationProblemPlusJSONResponse) VisitLoginResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetRulesetRequestObject struct {
 }
 
@@ -18848,10 +20563,13 @@ type GetRuleset401ApplicationProblemPlusJSONResponse struct {
 func (response GetRuleset401ApplicationProblemPlusJSONResponse) VisitGetRulesetResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -18943,6 +20661,23 @@ func (response GetRuleset503ApplicationProblemPlusJSONResponse) VisitGetRulesetR
 	return err
 }
 
+type GetRulesetdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetRulesetdefaultApplicationProblemPlusJSONResponse) VisitGetRulesetResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListServicesRequestObject struct {
 	Params ListServicesParams
 }
@@ -19008,10 +20743,13 @@ type ListServices401ApplicationProblemPlusJSONResponse struct {
 func (response ListServices401ApplicationProblemPlusJSONResponse) VisitListServicesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -19119,6 +20857,23 @@ func (response ListServices503ApplicationProblemPlusJSONResponse) VisitListServi
 	return err
 }
 
+type ListServicesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListServicesdefaultApplicationProblemPlusJSONResponse) VisitListServicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateServiceRequestObject struct {
 	Params CreateServiceParams
 	Body   *CreateServiceJSONRequestBody
@@ -19174,10 +20929,13 @@ type CreateService401ApplicationProblemPlusJSONResponse struct {
 func (response CreateService401ApplicationProblemPlusJSONResponse) VisitCreateServiceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -19336,6 +21094,23 @@ func (response CreateService503ApplicationProblemPlusJSONResponse) VisitCreateSe
 	return err
 }
 
+type CreateServicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateServicedefaultApplicationProblemPlusJSONResponse) VisitCreateServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteServiceRequestObject struct {
 	Service ServiceName `json:"service"`
 	Params  DeleteServiceParams
@@ -19375,10 +21150,13 @@ type DeleteService401ApplicationProblemPlusJSONResponse struct {
 func (response DeleteService401ApplicationProblemPlusJSONResponse) VisitDeleteServiceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -19518,6 +21296,23 @@ func (response DeleteService503ApplicationProblemPlusJSONResponse) VisitDeleteSe
 	return err
 }
 
+type DeleteServicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteServicedefaultApplicationProblemPlusJSONResponse) VisitDeleteServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetServiceRequestObject struct {
 	Service ServiceName `json:"service"`
 	Params  GetServiceParams
@@ -19577,10 +21372,13 @@ type GetService401ApplicationProblemPlusJSONResponse struct {
 func (response GetService401ApplicationProblemPlusJSONResponse) VisitGetServiceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -19704,6 +21502,23 @@ func (response GetService503ApplicationProblemPlusJSONResponse) VisitGetServiceR
 	return err
 }
 
+type GetServicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetServicedefaultApplicationProblemPlusJSONResponse) VisitGetServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PatchServiceRequestObject struct {
 	Service                           ServiceName `json:"service"`
 	Params                            PatchServiceParams
@@ -19755,10 +21570,13 @@ type PatchService401ApplicationProblemPlusJSONResponse struct {
 func (response PatchService401ApplicationProblemPlusJSONResponse) VisitPatchServiceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -19965,6 +21783,23 @@ func (response PatchService503ApplicationProblemPlusJSONResponse) VisitPatchServ
 	return err
 }
 
+type PatchServicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PatchServicedefaultApplicationProblemPlusJSONResponse) VisitPatchServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutServiceRequestObject struct {
 	Service ServiceName `json:"service"`
 	Params  PutServiceParams
@@ -20038,10 +21873,13 @@ type PutService401ApplicationProblemPlusJSONResponse struct {
 func (response PutService401ApplicationProblemPlusJSONResponse) VisitPutServiceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -20232,6 +22070,23 @@ func (response PutService503ApplicationProblemPlusJSONResponse) VisitPutServiceR
 	return err
 }
 
+type PutServicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutServicedefaultApplicationProblemPlusJSONResponse) VisitPutServiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListBackendsRequestObject struct {
 	Service ServiceName `json:"service"`
 	Params  ListBackendsParams
@@ -20298,10 +22153,13 @@ type ListBackends401ApplicationProblemPlusJSONResponse struct {
 func (response ListBackends401ApplicationProblemPlusJSONResponse) VisitListBackendsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -20425,6 +22283,23 @@ func (response ListBackends503ApplicationProblemPlusJSONResponse) VisitListBacke
 	return err
 }
 
+type ListBackendsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListBackendsdefaultApplicationProblemPlusJSONResponse) VisitListBackendsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateBackendRequestObject struct {
 	Service ServiceName `json:"service"`
 	Params  CreateBackendParams
@@ -20481,10 +22356,13 @@ type CreateBackend401ApplicationProblemPlusJSONResponse struct {
 func (response CreateBackend401ApplicationProblemPlusJSONResponse) VisitCreateBackendResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -20659,6 +22537,23 @@ func (response CreateBackend503ApplicationProblemPlusJSONResponse) VisitCreateBa
 	return err
 }
 
+type CreateBackenddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateBackenddefaultApplicationProblemPlusJSONResponse) VisitCreateBackendResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteBackendRequestObject struct {
 	Service ServiceName `json:"service"`
 	Backend BackendName `json:"backend"`
@@ -20699,10 +22594,13 @@ type DeleteBackend401ApplicationProblemPlusJSONResponse struct {
 func (response DeleteBackend401ApplicationProblemPlusJSONResponse) VisitDeleteBackendResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -20842,6 +22740,23 @@ func (response DeleteBackend503ApplicationProblemPlusJSONResponse) VisitDeleteBa
 	return err
 }
 
+type DeleteBackenddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteBackenddefaultApplicationProblemPlusJSONResponse) VisitDeleteBackendResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetBackendRequestObject struct {
 	Service ServiceName `json:"service"`
 	Backend BackendName `json:"backend"`
@@ -20902,10 +22817,13 @@ type GetBackend401ApplicationProblemPlusJSONResponse struct {
 func (response GetBackend401ApplicationProblemPlusJSONResponse) VisitGetBackendResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -21029,6 +22947,23 @@ func (response GetBackend503ApplicationProblemPlusJSONResponse) VisitGetBackendR
 	return err
 }
 
+type GetBackenddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetBackenddefaultApplicationProblemPlusJSONResponse) VisitGetBackendResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PatchBackendRequestObject struct {
 	Service                           ServiceName `json:"service"`
 	Backend                           BackendName `json:"backend"`
@@ -21081,10 +23016,13 @@ type PatchBackend401ApplicationProblemPlusJSONResponse struct {
 func (response PatchBackend401ApplicationProblemPlusJSONResponse) VisitPatchBackendResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -21291,6 +23229,23 @@ func (response PatchBackend503ApplicationProblemPlusJSONResponse) VisitPatchBack
 	return err
 }
 
+type PatchBackenddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PatchBackenddefaultApplicationProblemPlusJSONResponse) VisitPatchBackendResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutBackendRequestObject struct {
 	Service ServiceName `json:"service"`
 	Backend BackendName `json:"backend"`
@@ -21365,10 +23320,13 @@ type PutBackend401ApplicationProblemPlusJSONResponse struct {
 func (response PutBackend401ApplicationProblemPlusJSONResponse) VisitPutBackendResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -21575,6 +23533,23 @@ func (response PutBackend503ApplicationProblemPlusJSONResponse) VisitPutBackendR
 	return err
 }
 
+type PutBackenddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutBackenddefaultApplicationProblemPlusJSONResponse) VisitPutBackendResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetRingRequestObject struct {
 	Service ServiceName `json:"service"`
 	Params  GetRingParams
@@ -21621,10 +23596,13 @@ type GetRing401ApplicationProblemPlusJSONResponse struct {
 func (response GetRing401ApplicationProblemPlusJSONResponse) VisitGetRingResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -21748,6 +23726,23 @@ func (response GetRing503ApplicationProblemPlusJSONResponse) VisitGetRingRespons
 	return err
 }
 
+type GetRingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetRingdefaultApplicationProblemPlusJSONResponse) VisitGetRingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PreviewRingRequestObject struct {
 	Service ServiceName `json:"service"`
 	Params  PreviewRingParams
@@ -21758,15 +23753,25 @@ type PreviewRingResponseObject interface {
 	VisitPreviewRingResponse(w http.ResponseWriter) error
 }
 
-type PreviewRing200JSONResponse Preview
+type PreviewRing200ResponseHeaders struct {
+	IdempotencyReplayed *string
+}
+
+type PreviewRing200JSONResponse struct {
+	Body    Preview
+	Headers PreviewRing200ResponseHeaders
+}
 
 func (response PreviewRing200JSONResponse) VisitPreviewRingResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -21795,10 +23800,13 @@ type PreviewRing401ApplicationProblemPlusJSONResponse struct {
 func (response PreviewRing401ApplicationProblemPlusJSONResponse) VisitPreviewRingResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -21973,6 +23981,23 @@ func (response PreviewRing503ApplicationProblemPlusJSONResponse) VisitPreviewRin
 	return err
 }
 
+type PreviewRingdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PreviewRingdefaultApplicationProblemPlusJSONResponse) VisitPreviewRingResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListSessionsRequestObject struct {
 	Service ServiceName `json:"service"`
 	Params  ListSessionsParams
@@ -22019,10 +24044,13 @@ type ListSessions401ApplicationProblemPlusJSONResponse struct {
 func (response ListSessions401ApplicationProblemPlusJSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -22146,6 +24174,23 @@ func (response ListSessions503ApplicationProblemPlusJSONResponse) VisitListSessi
 	return err
 }
 
+type ListSessionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSessionsdefaultApplicationProblemPlusJSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteSessionRequestObject struct {
 	Service ServiceName `json:"service"`
 	Key     string      `json:"key"`
@@ -22185,10 +24230,13 @@ type DeleteSession401ApplicationProblemPlusJSONResponse struct {
 func (response DeleteSession401ApplicationProblemPlusJSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -22296,6 +24344,23 @@ func (response DeleteSession503ApplicationProblemPlusJSONResponse) VisitDeleteSe
 	return err
 }
 
+type DeleteSessiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteSessiondefaultApplicationProblemPlusJSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetSessionRequestObject struct {
 	Service ServiceName `json:"service"`
 	Key     string      `json:"key"`
@@ -22342,10 +24407,13 @@ type GetSession401ApplicationProblemPlusJSONResponse struct {
 func (response GetSession401ApplicationProblemPlusJSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -22469,6 +24537,23 @@ func (response GetSession503ApplicationProblemPlusJSONResponse) VisitGetSessionR
 	return err
 }
 
+type GetSessiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetSessiondefaultApplicationProblemPlusJSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PlaceSessionRequestObject struct {
 	Service ServiceName `json:"service"`
 	Key     string      `json:"key"`
@@ -22516,10 +24601,13 @@ type PlaceSession401ApplicationProblemPlusJSONResponse struct {
 func (response PlaceSession401ApplicationProblemPlusJSONResponse) VisitPlaceSessionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -22694,6 +24782,23 @@ func (response PlaceSession503ApplicationProblemPlusJSONResponse) VisitPlaceSess
 	return err
 }
 
+type PlaceSessiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PlaceSessiondefaultApplicationProblemPlusJSONResponse) VisitPlaceSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetStatsRequestObject struct {
 }
 
@@ -22722,10 +24827,13 @@ type GetStats401ApplicationProblemPlusJSONResponse struct {
 func (response GetStats401ApplicationProblemPlusJSONResponse) VisitGetStatsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -22817,6 +24925,23 @@ func (response GetStats503ApplicationProblemPlusJSONResponse) VisitGetStatsRespo
 	return err
 }
 
+type GetStatsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetStatsdefaultApplicationProblemPlusJSONResponse) VisitGetStatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListTokensRequestObject struct {
 	Params ListTokensParams
 }
@@ -22862,10 +24987,13 @@ type ListTokens401ApplicationProblemPlusJSONResponse struct {
 func (response ListTokens401ApplicationProblemPlusJSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -22973,6 +25101,23 @@ func (response ListTokens503ApplicationProblemPlusJSONResponse) VisitListTokensR
 	return err
 }
 
+type ListTokensdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTokensdefaultApplicationProblemPlusJSONResponse) VisitListTokensResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateTokenRequestObject struct {
 	Params CreateTokenParams
 	Body   *CreateTokenJSONRequestBody
@@ -22983,7 +25128,8 @@ type CreateTokenResponseObject interface {
 }
 
 type CreateToken201ResponseHeaders struct {
-	Location *string
+	IdempotencyReplayed *string
+	Location            *string
 }
 
 type CreateToken201JSONResponse struct {
@@ -22998,6 +25144,9 @@ func (response CreateToken201JSONResponse) VisitCreateTokenResponse(w http.Respo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	if response.Headers.Location != nil {
 		w.Header().Set("Location", fmt.Sprint(*response.Headers.Location))
 	}
@@ -23029,10 +25178,13 @@ type CreateToken401ApplicationProblemPlusJSONResponse struct {
 func (response CreateToken401ApplicationProblemPlusJSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -23191,6 +25343,23 @@ func (response CreateToken503ApplicationProblemPlusJSONResponse) VisitCreateToke
 	return err
 }
 
+type CreateTokendefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateTokendefaultApplicationProblemPlusJSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteTokenRequestObject struct {
 	Name Name `json:"name"`
 }
@@ -23229,10 +25398,13 @@ type DeleteToken401ApplicationProblemPlusJSONResponse struct {
 func (response DeleteToken401ApplicationProblemPlusJSONResponse) VisitDeleteTokenResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -23340,6 +25512,23 @@ func (response DeleteToken503ApplicationProblemPlusJSONResponse) VisitDeleteToke
 	return err
 }
 
+type DeleteTokendefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteTokendefaultApplicationProblemPlusJSONResponse) VisitDeleteTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetVersionRequestObject struct {
 }
 
@@ -23368,10 +25557,13 @@ type GetVersion401ApplicationProblemPlusJSONResponse struct {
 func (response GetVersion401ApplicationProblemPlusJSONResponse) VisitGetVersionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
 	w.WriteHeader(401)
 	_, err := buf.WriteTo(w)
 	return err
@@ -23440,6 +25632,23 @@ func (response GetVersion500ApplicationProblemPlusJSONResponse) VisitGetVersionR
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetVersiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetVersiondefaultApplicationProblemPlusJSONResponse) VisitGetVersionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -23882,8 +26091,10 @@ func (sh *strictHandler) Logout(w http.ResponseWriter, r *http.Request) {
 }
 
 // Login operation middleware
-func (sh *strictHandler) Login(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) Login(w http.ResponseWriter, r *http.Request, params LoginParams) {
 	var request LoginRequestObject
+
+	request.Params = params
 
 	var body LoginJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -24644,191 +26855,280 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1rd9s20v9XweF/z0nbpWXJcdxEebHHTZNtnubif+zdvqjzRJA4krCmAC4BWdFm/d2fgxmAFwmUKNtJ",
-	"01av4tgkcRvM5Te3T9FIzTIlQRod9T9FU+AJ5Pjj8ws+sf8moEe5yIxQMupHb/gMNDNTYNpwA0yN8T8j",
-	"JcdiMs+5fYyZKTf4ay71AnKmp2qhO1EcwUc+y1KI+tFldDLuJUf8yRC634+OR48e8cfQS466D58cj78f",
-	"nQx7l1EUR3o0hRm30zDLzL6nTS7kJLq5iaOXCcwyZUCOlu8gS/kSkvX5Dkw+hwFbTCEHZqZCM6GrUzOK",
-	"ccmA56mAnOXw7zlowxbCTGmRfAasMtDBz7Ds1OYFcj6L+r9GdpzofRyY5ys14jSb1cn94mYFTMKC5aDV",
-	"PB8BE7qzZenvwOTL07GBfP2j+Gs2VQs243LJNIyUTLRdqMmXjE+4kPXPz4QUM7uIbjF7IQ1MII9u7GAZ",
-	"z/kMjCOLH/joCmRi6WB97IspsCE98EAzyWdQP3UexZGwD2bcTKM4kviVyL0SxZE9AJHbg7T7WZ3lX3IY",
-	"R/3o/x2WBHtIf9WHOBk71WfzXKu8caMVmyimZIxbPpDw0Qw8AWd8AmwIY5XjlHGS/55DvixnOaKP17aO",
-	"f3wFcmKmUf/o0Ulst9L/vxdvJtmfYRk4O7lkBj4aukFCs7mGhCk5gg471VeQ0PkhfQrJjo7ZVM1zvUKv",
-	"V7CMmd3hS8llwoYqWdKSEw4zJR3pa8Y1E4YlImH2sUSBZlLZD086l9JvAnGEchdWLkPzdjxqsR3j19yM",
-	"pmE6GlgGhOezcJsxmnI5gSR2E19wzVKuDdMAssMG3w3sQ1wuO41zHx/QgA2T7nWPjsPzfKMkNMz17Zhx",
-	"luNIjrBo4nSEhk257rOH3eOCB9FitBFpyrTqMPzAIhfGfsCuYqxyWvNsro09EgYfhTZsCWbT0uwcb7e+",
-	"V2ImzPrKfvI8RBiYacbpkky5Zo69z5Q2TbclxW9WJ5LAmM9TY6fRjaOxymfcEK95eBTFdp7Ehnpd+/eC",
-	"K/UCXCmOziG/FiNoZkOaHgiyoetMhhmRe+mujOiG3gdtflCJgCrf/EEleO9HShqQuOk8y1JBIuLwX5rk",
-	"RDHXTxFPkhy0jvpR78njzqNep9ftdh5W2FIUR5nK7b72nhzH0QLEZGqi/tFN21m7qb2U2dyUsy9XfxNH",
-	"Z5asbjP3Ge5yknMho9YTeg35BHBIPOvqIDP7p4PM/u2vgQH94ru3Gyu0dEdpuy/eSTUd9X8tTtHSwq/V",
-	"g+xFcXTU7fb6yfBxf9jv96wO4U6WN5xs7yZuIIujikytvXzzPo6uSOKkjhk8jiM1HmugD0ap0AZkda74",
-	"6aNOt3PU6XXrX6uNX0y/v/pYuRR741ofidvxZnrE3+hMSV27W89y4IaUwC2ntNO9oCk0Kjooh3iSQGKZ",
-	"TECBDg3hHjvEZ+qKwUFVmd30bkj/XVE3N71ePIfLc2t9oebyS2/grbcNNT40PO532vTNplnXTJ07zz0V",
-	"I7Nh4lmuhinM/rrbAs7ordAKXhq7AJPzRIyMJjXDoGIidMz0fDS12hVHoUm6CuoeemWhaIAcFBbIpvVW",
-	"bBWcz4+QggmZai9RL5ooCR1Lxy+4SDde5nvfG3u6V5BLSJnKSWEW+orlMLZqeIxaslOQUQty+uhT+zRn",
-	"CYxhZJiQLFd8lg5pESofiiQB+aXXYdQVyAea6ZHKoNDtGU9TtWDCxH6F3uIdKWvXj3M1Y9yuEXKmcjGx",
-	"tqJlT/Kap2KXw6jIQchzlZMUTMBwkUb9CDXbIbCeNcqs6YSze9glAWIVvTzqR4dXsDx08srKnOJ14VbD",
-	"rqRaSDaD2RDyp2jKLNWczYBLRtLyb/UPLgRYEWolk5DacDmy0unwunfoVD9tVVbDzVxH/eOjozgywqDO",
-	"eFHZLDc87Umhns5z2aej77vd6Au3b61F34ZTfY2L1IznwBa5kpOnbEBbOyCdPE2dMTvDM3vNU6tjf/kr",
-	"VJAUl3aXhoDWEc7pjTKnoxFkhg+JNr7gvJDFMalYDlkOGqRZAatGqQBpGMcJaj/fbaLls04V+TFZ5G46",
-	"r1UixqKZfXKNN2DKr4EJcyfxdJYjdCTs9788M35pqjyWaSFH4K3+gp6qU3xX6IhfdJIkHkk4DDzAgEjE",
-	"TGjtT86ptPetobrPNt1Ex9Nwz0Y09O9ZR3WrvV9lr90W3ukiXSj1iueTL83wEPhDuFspltoJICleKPWa",
-	"y+U74tL6i05KKQKUnIi4R63yH5LPzVTl4j9flgOckhZA+hZybQA0BWlO11ykv4Gs80gv4ow8N0JOUOMT",
-	"RjOUvV6FsYzB2TNAMHAptR3rvc8z0vMsU7mB5DUkgl+g3vTb3Am7xv85f/umgwiTe9l++/Ts5TkYu2Pa",
-	"oW8oXXh6lqsMcoNw3pinGuIoq/zqU2QJsOYRsiQRxZFUMuQZQg0URvMcKj6eoVIpcMRKPCBTQ3BPjgPf",
-	"0Wp0BWblyePuk5PGZz9McjXPQpD92gsm1du2/OLVOe6ie1cN/wUjY9899RjRup+DvTy7PrYk+fLs+oQ5",
-	"MClGR4aaG8YlQ519zIn3VhdWdywcBebsxj1DJCowthsO6Z0zS5F9VkJdiF3Zqf1aRbbe469X5mKPozKX",
-	"0OF4DKT/aZVcys3hafp2jAbSpm32u2mNl/qSzqcqN+g2UBJdsoMCbhwgJ6qgj2vuC/tGzsxCxYwbhPT9",
-	"V4CPpmzMZyIll4qB2VZaKCaJ+/SSXjnCXXL/KfF8nud8SdNDmLjiIojmWbS6ynkWMwSS2TdXAJlGbqZB",
-	"a6GkjpnhV2jkoi9VSdDf2nUlaoEgjb+U9F2Eo+PI/jF8M4P6tWZybm0wa+PPeH5FBPQfO1aHvQOeHCiZ",
-	"LmMmJlJZdkoOH0HuHpCojTe7PU4ePXr4qO73sHruW5kuvRNi1Q/i4dU2TgkPzG7hnvaZGzKBIeRHJZ+W",
-	"IH+yFTQwEvYAmFSL1puw8TAaFl0ejofBqx6lOHBYempNZeffvYKljlkOKTfiGvzsEejQDzqsWycfT1W7",
-	"nVg36Kkqsetf6bjcSRQL8fSPZOe3/n2Andb8NDvKpj2z2TObPbP50zKbDezkldBmXTsp7l+ri1g4etav",
-	"m4SPJuyhp3gav2f2OQwweMr4UCMQR7Cc8xCtRy1U10qz3LDKc8PJ1q0vc7g0QT5l56Q0sMy+bdaO5uQ4",
-	"2nRB1qjIfWZ9oBci18aPYrdinKqFJkxyYWkZd8Ioh+W1mENxmXZjQiWdr5FgOzKjcStCza85dpscOpxn",
-	"UxhdrZ/KWHxsYAdGsUQFyMFujUOF1v7SeCoe5y/3Sl8Ju1vqyi6E53bHxlyk4R3jsiFmRhimp2qeJmwI",
-	"BAwupsvtNFzZyLmO/Ioat+0+7i3t/9qtbX25nKd03bbJxFbZXbGzrbWrJtveeKUm1TesUPww4/oqID0l",
-	"m8LHFVut17U0aQzk9pH/7X78tXvwhB+MTw9evP/Uix/f/CVEVhKM1GGyGpsq6cy45BNIMM7IjsHDVPPv",
-	"Ocxh67n8f3rK0qh3S7U90gLPXGfFBWtYm5VVKz4MuYbbMAB72OX9pw2j7SmWWz2t6mh07pVVNhPZrbTe",
-	"Px4Zbkd4vm66dEE9VYW9to51Yt2+4s3UW9OgjnfSoDaS5Y8uBCQQIz8nTy1G5c6ltRzQsT614mumAxhS",
-	"hSC+sfTw/q/fXF526Kdv//bN9L+z/+r/zvS33/41SB3Px2MYWVWzSYnW1ooAfCquxqEmkIFMNEM3qA9+",
-	"sPOr36NMSGmHqkpKUlqtmErVIkhSOXAdjnpfUiS+++x2yejHL74ZOo/n1w5DXuEBIxOOCFcYLkB61drc",
-	"+QSCWiHGyyy4ZglFscR2Y12IfU1BS9R8mEL5aTLm7KeHJSC4NuxIzWU7JczaICkPhJC/sJSG7mw+11Ba",
-	"Treaqw+4WBtE5SwDlaUQ1sVyNWuYGRJf8KWQGVy6Mh5ols8lKlNoFNjDfuBt5OD3rkSTPgiLD+TrD/5Z",
-	"pcmmP5dUva5POtEb/hvdly1cEon43D1rRbiY1blawg0c4G+3mkQYmkJP4l40Xpr70CTp9n2F9l9tR9cW",
-	"eRXKwiC5HSPGRWbgYqrYjC8pSj9MbbD8MOV6Gr4rZPqHl7E+449ZyoWEpI3rYDdrZ2fDMGyi+PE3gZXl",
-	"KoRMnPBYsb3L5a14aOj8K3LK3izApA+pWKrkBPKYaVXkWAjNhtZaYlzCIng+6OX00VCrzraVVZbPblzY",
-	"CwFp4HB8fHUrJu4Vx3Uu5EKzW33lmqdzaKZjjhlhmLDB9dXTHeh6ZWPcpGK/Rj9y4zbJQkNqPPqNTGX1",
-	"JljxWZJTu1fd85YGmrn62J7lDtyuTgMBthfmBW8LfNDHX1LKX+OZ+FwnA2mqPavUQF75FmjQb83fvBub",
-	"ggXWcbE7Kpb+JakOqqk7GK8blbQSRzn9M+ZpamkPGZ/K0Dk/VMkyOExFnG/gT1JJYLRITZHUwW3QqWp7",
-	"m7WBbAe7ykAWIsBrnosgQkVRzssHmrlHYjZconsDY75VvkmpuoY8cRHrfu+HPOVyBJS9aW8//mi3N8Of",
-	"pDIHap7r7dLF3c8KzRQXszj0cgp+o0LM5wX6kaqzFNm1vSEiuz4JHvYLwvZDDisK+PZ5exh661E9d9p1",
-	"5lYqzWujuKy9METssmwD9MaKP5bpqmbqWQgm3gVPqwh8Xv3i/5y/fcPcX9k37148YydPur1vmZDOXrCX",
-	"4imDWWaWyCZccHHQWlo5Rbf84LF4ibkRw1ldvNX71ZhlfJkqnjBEk+k4hmB1gcI9dEW52a3FcYEM+Nzd",
-	"xoTDUlC3857+BB8DntPTNz9C4ieLy3hq2btdg/3X/hbJvbNFAaggGse1VMntiMaqBA+d0k/AU9qx+k7S",
-	"DaxzpvVwoQCMU8fYEVz3UWnod53kPKkpWw2UVSDjfibh2Qd8Bz8gzQgn98zC2v4Ty/KAj6YreMyj3tE6",
-	"IOMBuqObBgjmZQLSCLNc37ZmhXyksq3+1HN8qMlVgH8M7YLLLt/hnlGKPPfeyAeaCbckpg2XCW4fsR68",
-	"h302IGIaUOgzEdQgZnqqcnMpfYAAUjQGHw6cvNEDSi9f8fl40VzzzJN6FMUhVCuBkUhAE39yPrQygMxz",
-	"g0Kv8F+iHw5cDAaqASGB8CfnG4UCocMaxBgdl8iFZ9yMpqAZgle6dfDGP52CUsOCeycbozduwqT+U1Ax",
-	"PbUkAAmzaqszI4mQiWBKQneUUgXpH9dYwLTveMD7T72TMED/qqLm3i4up2WgS/vAilU3TWG0N0YEVF0b",
-	"u63D01ol+hU+2vv1rzpcWzMoamIBjYs4Gs/TtOE+XkNafSGB4XyCafxjVbprMSMqLEpCy6VIoB0WSkG9",
-	"tyj9UT0K+kjoBIoaEztpSEUODFOyriet60NfgCEhKNBhvzhWLDDtkA2tvEUecd98yoEfd1nRLz4JjLRL",
-	"l54Ys3lml9k7qWTWNWlUzVBIpcRA48lS+NE6n525rD+jXDz+Uybnacpy0BgxIoGiQzRzQrOioJczCJfJ",
-	"wOTLk4csVQvID0ZcA0vBMj0de/3IinYhJeQs4XoKa76rh6uEX+Gav/KD/3QPnrz/xv1w8P5TNz7p3fjf",
-	"f/u3ICd9A4sLf8nqpDsqs6fa4OG7Baztoo3FkYZRDg3GtUsFMRrScYe9LNJF9VQtZFmAqV0wCA4YF0sv",
-	"Rg7R2Rn3eQA7MLQSFGshgHzEnt3+uqLmuE5YU0OElgrdSPbyzOlqcZFxKRPmTX5MbxXSWZqe15dfFw3a",
-	"WkX87rCOrNixEEL2lC2mwgDTGR8BJceoVEnNhmAWANIxCzvjsZDQYafsHz+eeQYcU1r4YqpSKBe9coGO",
-	"To56x8db/Z80zeCZp3wEyca7EkovXfAyv9QpQpXqV+vJKCpNPiAeF3YwD2GE2BGBE/bBApq3IynZZwOp",
-	"JAxcrQEaXkLMBleQmYF9MAWe6EsCIOwnXXUNnubAk2XMBs7lOkBuB9LkmMgzBCEnpTt2gIGYycBBkpcS",
-	"wzIlprxrhaFZhi+1wz5hRqZIiSNKdJdBhraBq1QQR/TRBpSwlWOv8OmthRh4uLO84sVmNx24g0x3uOUt",
-	"AfeikFp1iv7d4GycNrpTpPG6DD/LIRjzt5arQ1bZU8tHij+kVggKrE+Fn2FGqdWcoSdbc4bOcrgWsFi/",
-	"SYkYjyEHOQoFiiL1LzDWj8QzOtkXKk/qhtBWnASqIRwbXQ/FgzcEa7eHit8JOXmGswwiNS4MuSUla/+l",
-	"FWqhKVU+F9d2sLrSIEG59L21nX734hl7cvzo+53wVl96ouUGEQgc2JuyVkSF1Oe5OMjBrSyI+RfYV/P1",
-	"ePTkSeVyoLq7fj1cDYpGMmo/qVVDZInaBX2/mHDoXDDyqymIep67ROIWHqlRrhZJSDD9pBZMjQ1IxhlG",
-	"o6GUwCBYZq3Clh4v73hoN5srgAzyD64iYsuXZkLr0ArOXBi3i96WxgoeD0iV9RfbBpOrD8571+rhoatP",
-	"1uLhSjR6i6fxLNo6osk30+7TK7RI49TixomuKp8tdqVYcdXT5M6lpLG1822k7F3xjuZArQZwMHivEUTb",
-	"TXwGv9MGq2whh0MYybtg6Ma48K9tZqf41I3Tn3bwadrHgzJK/Cdgx56nyhTO8dxFFLZxtNr3NhaxxcS0",
-	"a8iXzD7rQyc5VmIdq9x7yLBkK1p5liZ3Efwrd8Dtq1tosW/vGw7GieA7H89MXYf4WW1fsUKxVbUXGDFw",
-	"BUvNpjwpqkVVirm1iXtR17Cb4vJaXYdJAmklWJU1TfHYdMy6iOK0DHpsIIvgbrRabuMh40B++/1S/OY0",
-	"Hfp9ROu9a0OMzTF1xXmsU14w8vPUU0cR22fNr/K2BKMldEuZY9SdB1y1yXD04MLnKTjUcgUWDkY5vpRM",
-	"js0DzfRSGv5x+8j4mdDA5x6dqg+A8TpMyFE6T8DXRSrNWfv/KKangsbreRnisuKXSNMPGBJYA3kC6A5I",
-	"NkV/MRtNYXSlmeZLUoAQ83UlUBEjwexY9hw5JlWqkupDhW34WTuxHZww1q8L3E306TnNi+dUtgeSpxSd",
-	"I7A4WmvHlDNGV/xSDx8frzOfssTr3RMlXdThByNmoFyqSytEu0hEWIe1rU6NqLxRbMGF8bAHyyFLl08L",
-	"5VSQfqrSxAErCJJ02I909KzXpXpoCTccKybXyMJrboEIe+eirXrbxpWUx+qx+69QEkLw9BOQyxaHj2Ar",
-	"EkCMAftWgrMBks7A0qf+HKSAgbSf5/A4ZaJb4ev1kvWc9OphUQHAGqTQbjYVcGFtOi3TresZ1RTzlK5S",
-	"jMPZVsynXA2hkLD+anVW4bkGZ+K2o/wZlvWqOisSwxctQKApU7m34wijxvUlzKjWpFM4hOvEgxXYN9Yn",
-	"mPGPH6pYTLVsere7pXT6iX9mM962i2OkZNL1M6RgvzDgzz20PwEsMguSSVUQ74hLup8rKH/5xaagjEq8",
-	"aDkRPjcqPI2hsLLHZ1cbxbifQ5/qTdCfKASAivc/OjDzLAUE7xdTMZoi8xgLUyNEN2SLWNUsV0aNVLpS",
-	"cCLJqpUJkqwBWg5q5Zm9YrooNNBhp4ycQrFzMSGEvhbW+5TlXCZY39Xyj8zUrq/lmRNxDWF0oiCw46Mn",
-	"x09Ovj96shXSdXvzwZj0vrmhFqmlLe+3KHlh4TPAgHf7G+wPMVJSmpyPrpxwm3JXZrhgmUfTzorm707q",
-	"uPvkYbzN3IwRehbUZWDD5XzY637fq+zbUXDfJDctmCUJvRIEN5uZJgYi/XsOOU/CHFQbnkJ9XCUPUE0I",
-	"a32u609tYyeqEMNYBBmS4pBSGBs2hKmo63qVMcRsBonwScTXkAfn6QTs9ppk/rmmqhj+XhYigaRIXEk2",
-	"LLSd0lSrUvUKq/Z7uK7JuUOtsdK4VLFXdYdCZFb0y22weS27dscQpL2q/zlV/dYJz3v9f6//7/X/vf6/",
-	"1//3+v9e/9/r/3v9/3Pq/zWlf4NGfR/elg0lmX7r6ghuak2BHbfUeelzgeUmTb1/ntUoSUDbintwLUbB",
-	"D/ooJSLHKU9c90+jULf1HTSrwrblkP9SQuoNA2oAjMN3jlGr8aZqcdcKgvY6tY3YqGsP1Um+EteA5Urb",
-	"esgp7rEhj1276gxmoUo1KQN+xYZLZua5bDuM4VegrtsH4MwlBXRsn1pF68AeOe61lvOyJlOhbtR0YXsa",
-	"G0fwzTpvW02xRBUqiy0OpJyap4zqJlYjV4lay4tSMWTD/KChUEpjsY63Yyrl7rSsp5Zj8TQtlYsppzSF",
-	"QlRVqvyukbkb5qRpnBM/TlzTXoqWVTKcfT/iMhFJsMrsKfrynbq67USLtlnFcLhcqv5aCLvwFIo4+6Dh",
-	"UZgdReC0ztQVUOEwq8X4BWPHq+0lThr84fUV1dK5K9HeX0HVCK7NB8tJg72cZanb+bRPLMk1EsnK3d6Y",
-	"HlJNGlgVwNUzMKqhskWo4NpLQwyfdnpVRQrvd1YE8a+kLWPw49BqrDUxX3m1UqSiVZZLA0O/WGPhwtS4",
-	"+JaSOWX1DdyVKjFWmJZbZ/V4NzCh+1G9ylJaX53qhVP7vHE0FU3gtwml8RPYsAO6MYxN5RNlgnDNBTIg",
-	"U0bfDwHzWZy1weWSzVQO/aLcDkXn6x3C05IWo5JCuRICV3RjF7knHo913ntkXJWIAjRulOFpgxrojwaL",
-	"qd9CU6Fvl9Fr5WltimA79+F6d8hPiSORQGhdLtlMu96PjOsrzPTZNQDwy4YUeoGvFq0V5ttX6y79T0Wh",
-	"7sK35cIPaXODhxc2E5P5LGurumN98/Wd+Bn7eOIfW24BuQk+JLlqPXaqtPmAlSN3emPMR61fyKCoTlZf",
-	"IHa9LQ1SdFwZkaaY2KsaoKOGYPz27KGStRHM+LldDd/mDxqe75Cgu17eJfc5rkUv1qKANBFOucO1w6mf",
-	"7QpxxI5AwxQNWXPJljL9FPMv44qaw0cjKqZATuNNlcbKK1e6ln0RqyDE5RSTVgnCjRGjF6/Od81pgLxl",
-	"EzHSFD+MeLvHnTmx7cFQ+sFFBe7boSRCoXU/0Mwjhs5wQVcVnqJDZjSl7GGabqU67mrtoywVsFU+lfi1",
-	"tdt3fmnliMsvxMUEgkf9lafLt0ttb1zZbYIabrWUdj4Ktyh0UJS+MJ6E19m4qvuwbujgv0Lb5p9l8cEd",
-	"bu1bCWzBl1jMiWqYjLhkI57ny+b6bmXlzvWPkb+hAtiYKSxR9lY+1y4z1Nf5rLhyH2115LqKHysGVZpS",
-	"fZGpSpPWE6DCMGu1ktYOvjXdryal0DYGDxPyMCbo2ius8ZGJCv76uvzOZrryD8autcREBeZFRTjmuTDL",
-	"c7swn5enrkRTGfyzt+cX7PC6d5iqCZZCd9WqSGLgi34HI2rk/qH08PqdzoSLJCgqAa3ay/gHLNw6oK+4",
-	"iiDE6AYsy4U02oFveCiIrADPseKlG2hqTEZNTLHA0do4z68hX1ZKU7qhsNO/0My1fWBTsFawV6h8/XRR",
-	"GKsa3d6XkvyYadUwjKnKuu4wbITMZ4AVQrUv0eE8gNg8llqpj0UKnUt5Kb/77hT1o85337G316748D+k",
-	"+Mio/6i11Vc75tKDF8/Oiu7AdPUv5eDUtfbFUfrsB9wqdvH25+dvBk8Zp0890Aw5uf3kwDLkARadQ3By",
-	"4Gb1zKEA333HkCKQv+DvHDDKBs8v+GQQk+/frZcKF1UW2mFn/7iIL+XZ6cWzn3BPf3z+6vnFc8tWsUMA",
-	"NQVnCy7RsrN7bXes7A/eZ8dHjyvhVzE77h1dSoJ4tZoB9qmFVEOtC7owbAZcLqZ2o9mpn7uoYLoLgkft",
-	"75S8lInQV66KT6XFw1N6DARyxTEXqY6ZdP+tDOi27RzDC3Dbzgun+5KoSQO4oL9NwQcd9hbBXvv4pSzC",
-	"wdhcJpBTsT5XqQ1LghBqPMDKtHQSyLkpcITno6mb2HPM7//uOxzf9QtmiRrNZ4hkfuOLBnzrkH1Lw5TP",
-	"iWVcXXUlV//2UlbLolJhkFSMQFJjESqHOBaQ21ue8dEUDo463ZJlVH5nmdN8NuP5MupHr/gS8oNjRlW5",
-	"qFpujtooVotxASLaJVZ6FNbe506Rm+8ZUlRho1Gv06WxVAYSmXH0sNPDKWXcTJEhHiZqhD9MKG3N8m+k",
-	"4ZdJ1I/+DuZH+3fLf3WmpGvaeNTtrvRltmbG4dTM0noj5lU+HmiPbbULDK44PnrSJJmKwQ9Xm5PfxNEj",
-	"mszm915wkUJSkwpR/9f31WO4sKp/ZXaWUoeAOXOWAKidBfrRJhrry2GyfvTefvOQgtj+s2kjf/JBu1u2",
-	"8vat6t0IgW1+aZDxfxX7/MsUvK5liXtEzi3Kv2/Y3RmYXGwm09fukXaUitXZdyTVl5Kd5WpmJz/X1m60",
-	"ujEZTrSv3d72/am1oceXHrbYVJUPRZKQKv9Fjs8+/rDVaooG9jc1nuaOA7lYuWuV81VDjPBzB+wYVMfT",
-	"eyMzqpzIHS/Sqrq4zpoke5uBPD17WUiMr5JPNV0aLIu1kSO9A54ISTDVb8CULpyx1fnyZP2ZV/ZGmSIa",
-	"QCpjVX2vH0LyFLVPraQeuLYN2P2xDcv0kapWm6mU1Q8e/3XvkNIwKhQQrGkpNJsqbVjKR1faztjqdxoM",
-	"VSLU3nLwJe2rTTbXKOoZjfgZyalsbRmmKJd78kU5cvdk+xtvlLEmT2aIWf5e+DhuN4pqSyON/NsSW9Hq",
-	"s4nduGaglVYGuhFMKx85fDl+oyQ4fON9mLQ2L48GfoHtUm/i6GH3uNV5vVaJVecdVbQY5zVPrT7g3/iq",
-	"ie9o+1sv5TVPRfL7Ida/A4GThNXXLPIQl4wjhxuv42/YysJx76mQkw7zfRKRnXu8xP4i92kvffuKtUCH",
-	"QNHMam6QaV5Ky1HJmqBuPULXotMorh7tyfqlOZvf/tJ4QPAW9wvP7wdXL+x+uHalRetNHc5zWUB3vtV/",
-	"tBvafdJuC1JBKOxxr8WVPsuhqAVeXrvj3sNWt/sVz6k05HHvUZud0/MsU7mB5DUkgl8ss1vynse7Leyd",
-	"p63fDeN6Bxj5RuEjpW+7Sa8rQxTCep0wUzYgcuqjmUpvHGiTA58NLP/CnyybQymeH6Bvh75LeU6Capvx",
-	"0fRSSj4TcoIwJ86zX+ZvUQqcmgEl11Bo0+AV1+YAGysevPxxwLDunva89FL6VkkU4OCAx+F8PIa8w04l",
-	"G+BE+vReMqCPcqoNX6jM1Gf1Urryfq46MfJgH/BlFxUjaOs+iEXRBy4onRYpMFPHR2jlc3kpne/LFWOs",
-	"lKmPnfpbzBZdNBrTe/gEGOa1GDGDEC//O5jnPvxgN17+SsyEacPJn6HvDp9c9XWlS3e6zrOngV0J58lG",
-	"/wY2iSqxSmwIGle4e+GEqnjpHx5taWtQ9UY9PFovJ7ZpnnxIVTFLf3zTXMugi3bCyPu3Qu5PInt7whg9",
-	"jHNxAX3cyvoRiGsKIcaZuH5dxVRqhF+b0EpD51W06f1nNJnKHq43Lnqkxg92hMGIiDt7pfh3pBSrnI1V",
-	"mqoFKyKgGu04+FiAo5nSAfFybiBjwyXTBjIPCiw77A1xd8tQnXOI/liJukW3YwLryIFrl7m7lpvALFMG",
-	"5GiJTtedtVf4yGcZ5TX6/Iuo9+Rxp/e40+183z/udrvdar9B+9ejTrdz1Ol1+73ek+Oo7BEQHT9+PHrY",
-	"Gx8lXX48/B6e9B5RsnW3R1Ekbe6qa9HQXke+Hw5R6cUauPKVIuZTnmUgO3uF++vXmn8PzMldfNKriLZc",
-	"Hn4RUtnIqFLfnYmS2dYhp1dqQuVyVu7NcYCniYmExFrsnch34cSnz8EcPGuIGcGoB8faKDwkZiBdhtEG",
-	"ifr1un02QNB2hxhtpz8RF+KKQEpQUrxwyXAJ19Oh4nlCkSLk7MPwGtTq7c6t9V8zvlHOurSgtlyfB6ig",
-	"b39h9lv0hgzyXoWmEhEodQa6NX22Icw/FlPf8+htd1rI0JV2PDYv6xkHoYZTXQkaQscRtuBfYHQbVT33",
-	"JY7VQroyx2TPj9RsBq4f5Lpn0o37GS+dH6KwiW4TE4DtvCyx7f1N9wvhyzFOXNPublIDqkkqk4ZeXRjg",
-	"mydFe2yRU+ReQLYIbc5LBO7zAzX34Py6l+tQLWfSGKflAUO7OyTLKRzSSigU4C63vwgnNWqCnusVqWVf",
-	"apqQe+wQn8GZ7P11f1Dt3xJbCO8uflVVLev39BnGSp8XyN994wbhJflHBBQXBl9YVw5b0JL7wDOX3rK3",
-	"qPfa2n0EbCA5lS7q8LVakZ2Hn9xPN3V7er1yRZEUjk0tfUZ37PMGVspZCCrXKFzJC+3bMK7LXUx/vf19",
-	"HjdKyBai40dXDOfrvoHtZGDpDr+DO3jvoF29VUQi225V3Bj6dHvCvmvskxv5jxr8tOut2GtfNVNrK0Hv",
-	"Rq6O2MjB+h6zTEIZjphGg03PGXY9pzyc7x8+Ofm2z7hPuvFRAtjOHOvEVruYs4FPUBvEPi8K46hirF3N",
-	"MZmNIrnMFGarpaypgnUw5srO6H4E0Y4aJY7coE/e4qb/6W/tPoLqzyOgKXETMyMd/9Cu8t4W/haKAH3t",
-	"PlBUYvHhnJYNOfzI8SEdVxgRM0o9ZZwNNEAy8AzsUhavu6r5p0X8KD6CKblSuaxQdKCTTdgQEnpn5nTn",
-	"mNC7Wse34GZ7k3rP0/5sPI1MeZV7jebWVv1htVDzdpC8iI/0bArj16cwC+PlP5RNaP48eLlb9Ha8vCi5",
-	"voaXQ1loaI+P7026+wLUeaV+VaU/lOcXZXnnu5t3G6D5H8qiZl8cmndj3x6adx/4fegRX6sxtcfy73qd",
-	"T5Ok7EhDYXHr8r9yn7fL/8NP7qf2QL+VlkLOAYvNEM7SXL82BOrfmhPsQf09qP95s65m6hrKG9YkJJtA",
-	"/dsT9l1BfTfyHtTfa4BBUH8LQd9B69tugTnavIMPoMMGny4jnsyEvIz67JJaJ15GNwPqc6iZMJhsvd7k",
-	"kPzQ/AoBNWzc4ZvZBED++xFMXxbkX735e710D4jtQf5t/G4eEOBnc3NnBvAFgPTNtuwtOMbeAN4zmj2j",
-	"2R1538hjmi3v3HV7aKzBRvX+VxjQWkcrqpioWCp0rZMnFmnAgqU6VaYxQ9538Cig7aI0uSu0vda+6XNi",
-	"53bNm0p4YaMR7etP+KXGlc5we4b0ZwhKeqCZ65bhrxz+967A9ebLepjlcC1ggQnw9wKPh/tfu4rN3sVG",
-	"6dUzdQ0x9fQjqM0o+qHMr680qlpRaGjeYYbymwfE3x/3cOvckqhud3LPJ/bI/W/DxhyNFvd8nYU1M6Fq",
-	"T74mX71UVVf9DDhCH0tXq+60SPvFP6fiGjTj2rVHJ9fzgqdXTF1DfimxEDOfAHXMxO4ArkfxCKjkEfa4",
-	"pypPXCbUxrtWZx6d3SMusSDSpRzDguYm2SAVM2EGMeOpVkwqCZQsQLWfphwB2IGEj2bQr5RdYqlSV9i2",
-	"nF/Kob0BkDDql0ZJaB7v2VRyiZL5ika5X7rqUtHxGWNQhXY1s7AilW92q/Lq/3yP1yY9ztUo2VBXqFKO",
-	"6SjQnqV5ipKm6HStpgmUSvDdSi0V41JN+ytYsiFMhP2F8y1pYMOlAd1hb7CBAIZLYPsG37GhqXIVLD9k",
-	"OYzFx6Z9etQ7QljSQG7f/99vfu0ePOEH49ODF+8/Hd18+6kXHz06uflL1GIDqzn2/pinXE83zQ4b3rbd",
-	"wZ9h+ZN9/uYzZ3+WHVW3ZH/6Xuh70fpHDiKpNXqpRZv5fq2fTQn3Qxx+uoLlVj91xQHNRNHjmXEJizIr",
-	"DVsrVzPR6NEtuWi+s8/e+Zz8can9hconzuYsOjmFaL05s6uBTO6dOTeiJb6p/J4j/8FBkY0EejenbiNZ",
-	"PdConQnX3F/lyEPLFkyWfRZV9KLVAnheC8o4dr4plaBotb5SW11t2nfa2vtPvZOb/zbobt+GlLf3Deke",
-	"v3gLx4oK+yzTfOnK4Ja7UBU0aABhI6uKyszeSkrouJRFRgeKUV/2EAOAC1Fkv06iiGqLUn1EL5TYeSXR",
-	"+lKSODbcQN/afmWfMCwlzmVTskjKRzVBdsvaiEX37Wi4QynDlI+KsjlfrpgWrjnZwiwrzSyGMOIzqJ2I",
-	"b7hNx7JnrHsU6TdCkYqkD2dgyqAfqiIGvFbt+7AH8aNnau4KQUu1IDBGyBFU0JcHmmGz7adlxxmZkD1e",
-	"6Y6aS0gfhOt3UQfwz6kTUYvx8CWnRjv7HjD3qH64Ld1UiAurNTZTXROMY6WiyJmmFpJIXlZyXkFmwulG",
-	"FzTOZ8fzPifeUnZ43oi20Jbua23/rqAT4+mzdZ3USlFUbCjgQhrthfCNZoX27VOn2Lh1FKiiTVEL1PP7",
-	"t6yk7bT8rNr2z/VQd43Q412uyQ5dY3r3dkHfwMI1T28o+kg9nBGtLk9rJY3vlaKxt6XyFc/9IUuw7jXH",
-	"37AKmHHcoKnAKzGrw0/2zm7BWslmcsFGYiIPhES71l+CmBq0YOR1quSEqj6GoNUGFtVwy6ztzWdl9486",
-	"loD/bAITWrin9glGf2yM9x1cq6s2t6Fond0cr/dP98hnVA79EA2ipzDR3Gydl4Oqr6J6cHr2cm/7FMWv",
-	"12oLXxdHuN5gq14t+1NEFNP/9b01HEau0Pqv7y3LoM5ZTazLhTFQWXv7pKazqTxpOdo8T6N+dIgKl5vN",
-	"6tdeueYjrh4NBkdSR/yYccIr0Tr3dQbWGiPpRoQXF1Crk9NZ8/WH3v4FddIiMRXzbUhPzXhuPJZ2Bcvq",
-	"bFxLqPXlVTyNsQ97c62BPU5X/G6iautzwEdohmVDiZhN1YLN5qNp2a6m/Ii3YwN7hLLRASQo7yqvOdYR",
-	"3lnf1lwYDem48pYjtJv3N/8XAAD//w==",
+	"7L17dxo5tjf8VfTWmbPS3VPgAmPHJmvWWe508sYzufjEmdPPTPBjBCWg2oXElIQxnfF3f5b2lqpUoILC",
+	"dvp2+Kc7pm66bO37/u0vwVBMZ4IzrmTQ/RJMGI1ZBv88m6sJ4yoZUsX03zGTwyyZqUTwoBu8EQuiBJET",
+	"sSCLiSBLMSc0Y80gDNgdnc5SFnSD7xnNWEYyRtPpX3pBJug0HfSCIAzkcMKmVL9WLWf6VqmyhI+D+/sw",
+	"ePWJjtc/+J5OmSRqwohUVDEiRvDHUPBRMp5nVN9G1IQq+JlyuWAZDE+Wx9QLjketuE1PByx6PuwMj47o",
+	"CWvF7ejwtDN6PjwetFYGOKNKsUwP4f/2gs9R45Q2RldfDtv3veBPQegZ/3nMpjOhGB8uP7JZSpcsXp9O",
+	"X2Vz1ieLCcsYUZNEkkS6I1eCUE4YzdIEVvBfcyYVWSRqgmtAp4w4H2r8jS3L89TvL82D8fk06H7GC1e+",
+	"gb8VQ4rDWx3tj2aYjHC2IBmTYp4NGUlW1vbgtnUgWXabDJk8uJ3x0vdHIptSFXSDeZY0MjZiGeND5l3B",
+	"j0xly7ORYtn6UOBnosluSvmSSDYUPJZ6vVS2JHRME14aVMsdwzThyVQvQ5R/NuGKjVkW3OsPz2hGp0yZ",
+	"E/A9Hd4wHmvKWx/HpwkjA7zhmSScTldonwZhkOgbZ1RNgjDg8JbAPBKEgd7TJNO0oXfEHeWfMjYKusF/",
+	"HBRn8wCvygMYjB7qy3kmRVa5VYKMBRE8hE3rc3an+vbIzOiYkQEbidXjijsGg/7XnGXLYtRD/FhpKend",
+	"W8bHahJ020fHoV5a+3dry6n4G1t69pUviWJ3Cs9wIslcspgIPmRNciZvWIx7C0cg4aTdIRMxz+TKkbhh",
+	"y5DoFe9xymMyEPESlyCmbCq4OV2SUEkSReIkJvq2WDBJuNAvHr/AN1L9J8vgXURkPa5fpZ+xb+i02yE8",
+	"3IlOyWKSpHg+RkkmVX5e9TR4zDKyoMtmj5dWO2qdtuL2qNN4PjhkjefDFm2cjtqtxmF8NDqmJ4PTYRTb",
+	"7UC2XOzHysmv3pijGhszekfVcOKn8L5mxkA5C7MtwwnlYxaHZgkXVJKUSkUkY7xJ+t/19U2ULx/Edf2T",
+	"HTVwhBWzbEXtjn9i7wVnFZP7MCJUC6aYZeaM4EyR+hSZUNklh1En59A4e6mSNCVSNAm8YJElSr9AT3sk",
+	"Mlyk6VwqTU2E3SVSkSVTT7oWelIPW5C3yTRRflEOvDRRbCoJRQYxoZIYYToVsjyFo8jPJlL4gDuqmI3o",
+	"PFV6TFFYiICEq8N2EOpBIz9uRfp6zp5bHvYcBpcoWqr5sZE9Xn7sMLcyRzYPPZYj3+PzTKrvRZwwV4B8",
+	"L2JgeEPBFeOwA3Q2SxOUtgc/SRS5+Vi/BDSOMyZl0A1apyfNo1azFUXNQ4cfB2EwE5le19ZpJwwWLBlP",
+	"VNBt39cdtRnaOZ/NVTH6Yvb3oR39hT1A9YdvhxPVHs47lo0ZfkmPxX3/VF9qzPS1P3uXagqbGmc04cHD",
+	"PuibvSG23ffOSHgZdD/nG6nJ4bO7l60gDNpR1OrGg5PuoNttaY3MbC6t2NzWfVhBGW1Hvyg9fH8VBjco",
+	"bVPDHE7CQIxGkuELgzSRinF3rPDqdjNqtputqPy20vfz4XdXbyumog9d7S0xK76JJM0tDyBJqSiwAc5u",
+	"NTf5+nQpmZSJ4NdKpUE3OIymWtNNpkzMtaXF52n6VLQKv8iZ4LLEdV5mjCo0PR7JeDR52WM2n2kuGgfd",
+	"dgXJhQHYZ/ZWh3h340w41UqdGxQPGscs1mzeMVut9ej7hLntAO4p66QN11Tb9KzPuluxnTY9nt8H0zNz",
+	"fS3m/GEbVY+xrG1eq5LZ/CKb9+AtA8MHLP6HLNksgf/NNRsMlLhhqBFINpxnLOiOaCpZwRGDVvt5M2pG",
+	"zVb3efRcszgphjeabwYH2ZwfoDfD/K+pr+W3XI8zMZ8FXa3GqRTmOGR6jfUPwzRhXF0PKf4J7DkA7pKK",
+	"cclQ1uYQ3qEP5IRKrbWk7JaloBiNhCa8Kc1urqdU3miT4i6Komg0Go20QGCKS/wGH+nXTSmnY6Ztin/N",
+	"2Rx5xVDM9dpp3UwbLvCv1FEj9cYbgx5lRJpex2LB8b0PF3VPQJFflVldhQF4lrLptWHa+iuRDMIgpoqC",
+	"BtnFddQ/ad2jdKPm9mw0YkOV3ALxzRLOtR7etYIB9E0KVKr3hwwpJ6mgMWjcmiju4Yyk8CEuOAtyUT6i",
+	"aaqXXr8MHDFB+AuL9ym9uzbzkKi8g/7uSP0w4OLaOju6QcZ+YkNNzMU60LkS+odMKDEUmqTnsd4EyTQT",
+	"breft46Oo85JK1wRpW2we1KhxWgnOj0MA8nhuJhFspJe8EbGZuky0AO223xwS7ODNLHH9gB+bwKzCIOf",
+	"BWfXAyrZLporsqMqhldyTz6a7aXJUG3gebNMDFI29WkjMVM00aunwJzVJrq1lsjtjBOaalt42TXmPVj2",
+	"iZqQi79/IiIjF2efXr7RJJ1lIsPjnr8xkURR5KUzoc21TK8zkIJe+YRLRflw1T2IG6XmuIlaNVKwa3rR",
+	"rPdETzOjcTJUEi1rO/jCaTjPeBe3smtm3x3ahaq9hRf4pG8PzzeMIiRyPpwQrYeAvYlOAjD65cpWg0Oz",
+	"kXs0N+244/uE8fzAUqZ8HuRzcEiMBWdNPdXXNEk3ant1qAP8Gehg7xIuiJzRISMpGykiOImZMZS37+mR",
+	"Zgfunhq6Gop5GoNzZMDIlMYMfWjG9wZOB+Ng2rjHXKgGzA2Vr0dv8yfguRlnqaZ28Bcm8oZkbDSX4Ovy",
+	"j/GFvpuSmGlGTxJOjDIA+yGyQRLHjD/+wBLQVcgsE1OmJmwuyZQuieDpEjxYQb1DdlhsyHuhCE1Tsdiy",
+	"zKN8Dk+1yDCTZ5LIoZix3O+KgyGJCu3yFyxgyiQZZWKae2RFlowTDmt8zm9pmjyQ6H28DFx3A0ZaRAnS",
+	"PjoOYXSHUVRmbjdseWAErhaaLiuE2ZAbLhacTNl0wLIX4GZeijmZMsoJ6hj/VX7hImFa8ajJL9ttP780",
+	"n8c12bSviVm3p9jVdzBJSWjGyCITfPyC9HFp++hDTFMTeJjCnr2jqVZw2RPumpn3Xy8/vO9qycUwICQg",
+	"fLYsrXRtkRRViCTKDfMyJ696kaf5RJ/q8PgHAav6Xqiz4ZDNFB3gOj2JirBqT1UqAL3SR+6mKXiwjfO6",
+	"G+DQaq/9cWntcSxaGGlpm7FZxiTjCq3orUKiWJQn2oV8OOWRFKFntO8Iflna3dlmr+60MXoxcuVtWs3/",
+	"D/BqsbKdDSsL0m3rgo5gHk+9lsUA7Hq9E3EySqr1HiqBpU7orVZWH6VZf9Dr+qTcqBdkbKAXqmnuLR+H",
+	"N0LW5/Utd8sSSSZCqkJwjgUZLJH2QOPeyJASGScZG6onYkk/TqhitywjLJWwkcD+i4CsYVeFmqx/1HPP",
+	"g2x6yHhCLjKI4yf61U+iyUoxZRCyhcE5OhtJVBf4JgRzxzThqN7FbJjEjFDOFtV8Ti95oiQxJ58oOg5J",
+	"zXhevv15PHMDCdjsCUsGLUfkn6vSfLRWAfHnjZs/cxa4McIVfiIDyR2MTPiQ2bhwLp3c3f2YO68ft7+M",
+	"o6tEn2MkKM0PFpqnjJNbhokCsNl19odwsWHbp4mUyBwftYntk2ITL+kSrUk9aly9EIfshLtrbmceD3ii",
+	"DUUTFo9F3w4H4vpmIWBTTSzmYWGGvRtx70b8vbkRd4xjVmnxVnPTHHKIh+f3HMIys31IPGbPBPZM4H83",
+	"E3iU3fJJiLc0Gz/W3KcKErxIK+qcHD0/JoOlYujOqe9cbB2W3SWYLIlOmBTGuEmZUUI08K6n8pSsfR80",
+	"lk9CvKN8+RHtEvlYDTQVCwL8q54h5wY5hMCMu8wOZdvy6Lsb+d1PskyrY3i6kMXfOZ2riciSn59GzafE",
+	"CdZv9R45BvMZ+kKN/1zbb4zFW3zec3fwT7HQFYNYWe4ff/yxsVpxsWnNS/faVb+lSfo0DkCbLw0przRT",
+	"aP3UifushhlsCulUD2bLwufjfyo+sD4LiDBoEx6cgtZlrlUxE6llmBJe+FiNafuUx0POZ1oGsvgdixP6",
+	"CZbkCY7JDu5axe7UwSylCS/7Jl7iGBowppouqtaRh/mD699EbPSeaxMdNgJcLxOWsS3EkK9RY6oXqQH3",
+	"PrV8sGGDJuTfmIeh+Oni/JIpTTDSZFuBqU3Ti0zMWKYgwdckDM2cn2x6kVNuY1gXaBTrZTduAlJeDDUQ",
+	"ImUUom5W6SoleB93PO+x2UmlOzvR6XHlvTZNab1mYO0Bk8W0ack/vb2EVTTPigFoafdhcGb1wPWSD3J+",
+	"cdvRJ/L84vaYGIUR/SBiroimGK5YNqKoKrkTK1c2HIZundY3n6PG6dWXVnh4/02v1yz++vbL4f2/TQ3X",
+	"WeN1t3n1Xbf857eemq58CheguHqmYUYOnIMSTbddUmjGoOrqWX52FeEr+HllWnpnnWk932Favd7njTPr",
+	"9a6+7dpnju6987Tpe9rIKFN1sYc0TT+MgKVsoga76ZqHlJfrciIyBdUSgkMZXz+39vpN8oHnpX1qISDD",
+	"IbllGO51rMK1cg79WKYfCYlVaM3rGR1OyIhOkxRqUqDIYRst56OHzTnHR9qwNeaPokKBZhld4vDAUnSK",
+	"HtASLI90PgsJ2HjkmxvGZhKEkbV/QkilgZAIZws9A/mtnpdWM6GcwTAVfC9kvIcB6KBezuKNnkjC59MB",
+	"y0jCyZRmN0i1P+tvNclHRuOG4OkyJMmYCy0NsQAmwfIXxiHWUl3IcXx0dHhUruTQHP8DT5e2rGK1ssPa",
+	"enXKLKzxuIX763vuc4P8iydwYSakBGZ7sGGiN4Bwsai9CBs3o2LSxeZY/4BbIxN6NktOtClmjsQNW8qQ",
+	"ZCylKrlldvQgZeWzJonK5GOparcdi7y1N0XO+efARJpgJ/KJWPoHsrNLf+URB6XKkx1l654L7bnQngvt",
+	"udAqF9rAZ94mUq3rM/n5q3UQ86qG9ePG2Z3yFyNizbRdM30fFFa+IHQAsWNjGZtyiF3Lqd2VwDlsWINL",
+	"RdHdVV4E8PR5S2PVREhGZvpptbZxx53Ad3yA9hI+voYYsEdNxmnnNJznMMCDpY/EVLGGSqbMp6PaY7p2",
+	"wQx3/cuvoSbbXNYbMkrFQmLQGALGGMsXJpGkxlwLf/Xqt97qE6G5GL5enxrIBMHXh3k5MVvCNai/QOfC",
+	"2tnwfNZykt04cHHIv8L5wzE5aoDdhtDQl48uX07Y8GadIEfJnYduyFBMpxSXUL8JXDiYiS1ILJo+Ihkl",
+	"d9YRtoK7gY4GMtQjII3GKLnrkwVkJceWANat8JGNbq1XTgM3bu5EqNZzUuyjvEn0ToobvZA007s5oknq",
+	"303KVeVQ5ASmMjB51YvJshlsYx/ORs5lYCdbuW1PwVBx/9fYaW2+Zoou1s1ULPHaqFQ5np2i5mrTE2/F",
+	"2H3CKbhaU2s4mbC7FXbeikpGfHRXmOXaEj/xW+KmestDPVDMVZBOUdXF7vQ3qJ9qipKvTVP9b7yrVPVV",
+	"c0vzgNe6jMzZ1tqonIqbL9sZ4Ap56M0u+A8uGC5PPl13t9yv4b47s6wmsgfZKX88MtzuU/xt06WpKnct",
+	"qdI81ol1+4w3U29JtHZ2Eq0byfIHU03mgciaYyo+pJHNuTbpoHJiogXlVG52NbY9rsY/527GP3/7X99M",
+	"/j39t/z3VH777Z+9tPLKzVHw2TpSG3uYyRC6uCoxm0HKPmRR20KcZrB6qvJwvyM38/wHrdJ5CcwmRqwP",
+	"aYm4W+a12+Wk/X7+Tt/uvLo1IZwVjjBUfrAmAdUhJb2jGDsdM696DsrPgkoSY3FYqBfWIGGVFWkxH7iJ",
+	"oWhz61cPCk/v2mdNUfCXOippzFLqQXN6rekOsuHpXLLCwH3QWG3oau0jIiMzJmYp8+uAmZhWjAyIz/uQ",
+	"z1tRRBKfSZLNOahWYLvpzX5mXRne990kPsVRK6EhgeySRr6H2moWtywL0dqOQzLn9l/sNhnCTfoGTesh",
+	"BjAbo3mahj0eZ8lIaZt8RhN4AMOZjRytyex3A9hbSOg81tZIzMYZjfX1G8ZmLGsSSIaXPT6lSyi+QtQq",
+	"j1xYXGOhg5eCRBpvulycyXXd2KgR/mt42rdwfDiCl+bee0TdKFHzBvNyVQONDWpHYHay8sg/hVaMvON3",
+	"52QorffaEpg8s3r+2jfszuOrRX0mBG8teiYWEwE1kFCvCl7ZG7a8BoSE2t/6G1u+0Q+sf0/zFfRmNf0R",
+	"zVd3MzZUuRTeqBl6BOEKzCOZZWLAiKk9bJKzNM3xxjCVHS5NRBqvC8UKH46mjcVEpIzM6BJSAb+BO7+1",
+	"6Q8DNkZxRr6ZZWyU3H2r+XK+zPN4tkowJ1G0riJYBbJ9X6EUTP3wa2ckY+N5SjPC7mYZ0g755uOr9rdm",
+	"l/OB5yWhELMXIzJRagYcWP9jVamp0NRwir/hZSpcAp5cQbimp045efPp0wWxcD8hRhcyQkmm+XyTtKOo",
+	"0T49LXmKoU4IwxeloZaDy59bjaMrDA+3779plP789r/8SKe+g5HShLO4TiB5N4fJzn4vv5fDfn9ThKqY",
+	"RcJjo3GunLpiehucnHCItUBjAJXIBUkFH4OAF3kNVCKNg5BytvCqECZ5mMW+DJGVWRb3bpzY64Slns2x",
+	"ib+1ND9re64Lf5MzXOsttzSdsyoTNiQU0F4hg4zKmxeETWdq6REEmsaNMNhGCGZ4eZqzHUPlgvGc0VcS",
+	"wUapvnomtPZdEFa9R8399xY+yLvwI72rO6gbZWrw6B1WoHriAxAFsqwZM8dfVAloixWqWJpKq6tItu72",
+	"rvC2/95VCJvFhamC68LpkXatfYiLhotlCdAVQUFrYZDh//KUf81CxQxy07Rw9X7G0cc3cDqu5RBOUiI+",
+	"ipeTyVTU5QtSsdkOTh7FZj4CvqVZ4nWXI+DH8pkk5paQDJYg8QHJRWSbbLpblsUGiceu/YCmlA8Z4jr/",
+	"hDW2uLwz+BcXqiHmmdwup8z5dmgmP9j5phdDsAvlY16vIdvAHWUyu9UnLJndHns3+zVGgH1pDYh9YtVS",
+	"qPS1IQaz22XmWNjsa1+xyabrOiFesRzCJKZ7tyAH6va9Jr9YIF4DiDP8GyBr/e+0KBGrb/zr5Yf3xFwl",
+	"33x8/ZIcn0YtrQkav4Y+Pa5sMpgX6NVxdcGD5ndVupRLA2bxvJtqJfcORscZOC3EKFdyscQDNnPAtE6S",
+	"pyDcIIx8lVqwxlThTZsj+9bSrET2LVSJx3D4s/c/sNhOA4b1QosdPTtbew7HyFTZUjJItHKmmmWVxT9D",
+	"9KM6Vskzk1G+LamhU4I13u75XVVOfCTwxlRyreojyBzKTHM9kdfj7i7HIiEI6ST9Wx/RdtaVRxDtSPyj",
+	"99hh38MiW8tKLQSJk7HmxowOJytmy1Grvc1xvdXcOo8ZV4lari9itQ0yFLOt6UGXcFNVgBUu+tbEAOJv",
+	"OdIzxvWw3QJ6ezJzwrmyh8n9xVL355yqPFgOWoxTm6zzTJLELJGmcx7D5jj03yV9fGsfq8Txxf2QyInI",
+	"VI/bxDpz5ERG+kbQyn4JCB+LE/wVh6XqRKOq2LfAY1bh3fCGtKASC5KJ8Jj5XW0sQgQ3xecv9q7RiXNP",
+	"lNspQeckcPCNY6ooQEBtG0nxCGiFwf2V/mkl+yGfrJu8l1dlehxJiFkhUeaYBJcieV4z8y4m9mG7jjy/",
+	"HlNTjBN7JjLE3TIAZ6GxSo3y4uaY5WPBfzRMBihsjU+f2AuOryc43KPg026xEQXsNBA3k5hsJGunn/6P",
+	"UZ5LQdPW8cb803s/d3vjNSTPNIWymGijyzhLkNcgPRe8yGglbjT7pOy9PikJgUk379PTOvYHtt86FtnD",
+	"MpBrZu7WzxRdTW/IPVWVKY5uSsBu87Ck59QpIdjwT+XAphPIAhTi4n4DRzyap2nF2Qec4uKBmA3mWEQ4",
+	"EkWaE1So+VUL33QTvuNEsfzqAf1q3K3Al/h2IO8uspM6nkO3EMHLSvm68v0LsDiQbWvsjfxoBEkC+Iz6",
+	"d8NCVs7iYftXZ4TGh/iYNcojMzhcE40JEQqydWwxDIviNFgPMVcyiVnuoVxfmioFv9rp6MD9VxIWpnOv",
+	"c/2pQWNUIgcVWu/d84LweZqSjEnIh+UMk1MlMVpHk2juKHscQQBmKR2yGHFuIVhSigkX4/b3ZYH1Oz4k",
+	"qViwrDGkkpGUaU4tQ6vka00k4ZxlJKZywtYSVQ5XT6sbtqCNn6PG6dU35h+Nqy9ReNy6t797ze0weM8W",
+	"nyxnKJ+3YYFntFs+cp2ygV2MiDCQbJixCueVqSZXkqWjJjnPAz1yIha8aIPmrFSWDq61WDxr/JM2fr5u",
+	"XH3pHN7/qXZ2KAwqzJcnH52Pgi+oLUXdgVMXju2dantQdl75DZrERZA1PZssv8UmT5o6B3o5U4Qq03te",
+	"VsDN/X4NHLN/4cWcnF8YHTzMQSB5TKwfD/K9E268QlYqFm9PKnRoV1F5yoWxNSR1VmWWb6jPrf6CLCaA",
+	"Gw1o0VA9L1LBJRkwtWCMO5Aio4SzJjkjf//hohTgNZylWMLVsOpxu9XplE9+buj3erJ79d12Ujaz8FIs",
+	"8LiN3MCHXrmgBXylUVedznrreeQija/Bo+/PkBuwIXif0Wupb8zDhPpLgndJnwvO+gaDHD/PWUj6N2ym",
+	"+vrGlNFY9tAzqV9p2qUYgPeQ9E2+UR84PuMqg0r4AUv4uMgn62PiUd8EMVAUCA4lDFJAprmiS2mD9VNj",
+	"0+eRCAMxNAPz0CCYhwG+tCLOUCu3J0/rWcuYtAGTgkHli1214SbosgOPqhnyy5s0ukO0z3pHY4yEnSra",
+	"1hWhi4o0h7UKdTTMX2imlV9ItSIAjQEw04EoIVazK063pow+rOj+mwPndr/EvsjYbcIW60c0Tkaml6is",
+	"OFZY3mH1oYSThcjish281U9aAuDaGFXNb7zHiFv9KNbHhI9fwii9nlqn5qjGEZH2TStkiENyXheWVtCd",
+	"qZdSMzFgD0l6GgsmLSanm/Hbv0l43F+3exjkWNWIYeeZWPcY2ixJ78O1wCxN0nmGzmZKMsthFb1h2vYx",
+	"3NJWum5sWLjtNE6ErFDeAMO3HOWCg2l7GutVGAG0T0iSEeh1kDOGR3Utk+/IiyqiWHZL0/pqQ55XjjqD",
+	"VX+O5Jrmkyf3FtlRYgR2BGayWdnjZCWGpBVFU9ArWhNQKX5KVB5ss99qRf+59rHvl9jsV4tYKKK2MwMF",
+	"ZiIyrR3FhCqSUR6Laeh2rQxJ9J/6m0fRf65aZiu8q9XoXP0XMKF/H0Xf/uefNuXy5llIgDGXDKf6f2qo",
+	"/ztRyv5PeuUcov25kz7wa5blNDdC5Y0Wtr69d+Zx4I9rZjuo1RvVRthfScaioEvjVMg7IeuvNcl7gcX1",
+	"enGayAklK827veakMI11ywdzoGfhnEz9/0efTOnN3bowKrDQ+vA8nhlqtlEpdAR0oqjw1DxB3l8qFtfg",
+	"B3n0QY3WD+obsUAnj94iLNDE2dnVhCVGC0n/RPQuyZDMZ+agkkjmEFngBWoiehCEAZ4AhcFcQU5hwc1h",
+	"UIbS9NiM8baO2IDjkH1nUL8eKMOquM4RPB+5re0N20ptQ2vIZNIyTPNZw2antm2NyTpEBK6+ZZ+4ajVw",
+	"nUDiW3AnV5OoTIjPn9jRAUA9Z/LVOzJK0twmMth8+hETMUjGYFK73kplROyzmtnBtyxLRssSd/L5136c",
+	"MIQzK4tox14GoD+f5XdfsUrGAil221hO6/vtMFm0pOGAxMCHbTV5sxxWNS9zVSmbBx10okKg5Vip8Mfh",
+	"SQQYrECGgjNDuSXTziPYatBQcH9lpp0yT2HOx9cvyWnn6PmmXKJqBA3NPfSR82b2WBi8NbvIybSHlKba",
+	"XAAzpTxaeoGX96W6g4sWk1RNSnJsniWNjBk9fNcUceQC6FJX8y1x1aPTU0dAYqubNRFpAP28eXMJ+GsL",
+	"K6rCePJuFzwsRsQA/YXEA/73/uzdq13WZjVaswRPJc4gXzcfo4Ky0ipwjHkmfbHVj2IOlssIkAzzpDgo",
+	"mt8RMWOYiUXMKnAFxEgxrQlBgSx4evATo3ma1kbkwPRDj6aDUBilVIG8g02S5Rjl+g2ydpYum7HsGklR",
+	"bpoUJprpuw3hstiEfA1eJ4xkMsfzWOPT00TKTfM0SB8cutjZSRcopzW/wsW1yUSu+IogtPD2lta29hcG",
+	"pt34hnlwkatv2E0PKgxqfqESI+UjozHG6GqDoCBiec00f8xX9Xz4cjfslZWzblHTHdARPLfOJ/OdyxfY",
+	"zcw1tFOcxjVKruQcuwbdq+tqK3JevJzZNOp9JJhLuKnYYxevo0+1+egtmhnl+cibJSvcdW+8xTvkgOvb",
+	"vY6z5GePNLpMhcqLEbJknddUJaYjWvyXDa3JtWVxy7Il0ffaSncqb5DN2URhxe5M1E7T5C7eyJUzYNbV",
+	"TDRft6uKjTF+wUdvz1Tc+nhuaV05W8DakgXUXNywpSQTGufIwE4/8DoVR+KW7eZNfSdu/SQBtOKrbKFp",
+	"CttWUZteeBm8x6uoWa8gE+/q1Jp+5abDh+x22KnZxaoigqcoV/5Yhziry4bz/VmnRG/h/pmllry4eQRJ",
+	"i/b0eKtNZE35pMSjP7gakYKveyc+T5nJlVnJVfKWeZ9zwkfaZJBLrujd9i/Da3wfvrTZB+UPYNPfhA/T",
+	"ecxs164imGe6QMBdXpfmZVEitJIslzd4cU1cj7sTm9sOmCSSGj0UMo5ce1e/qGtYJ/b/K5qCIHwBkabx",
+	"Z7nnaDETI9q9k4AOtJ7zil6lAswNlK34BVY8JRJ9YjWNRhOeW8mnPDzprDOoohvO7hCF2xBu1prRPNJD",
+	"1droeRRkQROVV3VDGxU3GhBNX+S6svHdiDQ2gWkIMoOjquiU49JS3jRnHVXFpEa7aaQjBwewafs9W/em",
+	"7T2Aie6JJLcsk6ZpuyUg+zl81EtHMePLGmQEqTpASiFkZ0EfxT4QYV8fAvk1iGqltdCjt326wTNJLBxk",
+	"rhX5cGZbQAPP2xHGhEpB1nqDc8Kta97lmgiqZZBUp1XSdp9WkRu77e6/YRemAs7f6whnGKCficxae5hI",
+	"BIONiRJN8l5gTkZuo0/pEtugWnZXi2zy/Ocy4UTtzhZ84XK7Jhc31nZuWicJ6DNjH3IMb6SJLeGcY/ve",
+	"zTGdXdLw3HZSLjvJO0t5HFfU5nSNwXOiZZZriVOO5xk6Tp6/fHcBm0jmPGN0ONGMxa2xKMtX+9GqMgqn",
+	"QLgYq2l55csiSrQYnLleCTPMLkY88BLm1YewHUcNNZ+lFlkzGU6AH40SVIPtSM0naxQnF424SjjU4Gd2",
+	"o6f+TCCvWTHTx1Tm+MNNckYwAzE0OY8QiVyr7H5hwsJwrm7YTFVDY6z5HnIa7LRPO6fHz9unR9sji057",
+	"scdGfiab+KtMUk2NNuus4K55xhdAJ+hfUgqd9DlXGR3eGNE6oZKMIXdshQk7losZCXZG22I+h5A4lEwN",
+	"8iiFTDQJrXXg+NN8ZNsO/GEreu6aV23vQnOqaoROLkuVTzY1wA6k6zTsfiaJWHCDNmNCkc9K5G8+MKXy",
+	"X3OW0divDZuWce7I8u5xXs0XhrCyOZAsg8oCyQSdsjjf6JSNFBmwSaKPs+BD4Ps9bncd++4Yp6qZrrYz",
+	"89ovquApmCiWvLN0VE7fc8abTKH7jkHYvGWZd85GpdjeIsbeV4XlbdlGLihRtoYO9l6uCBamr3voVgSU",
+	"3Y91rdeQUEkYhIXJsqot5VqBo5tvy5UqQU/uWGe0N51+adOpNkLo3n7a2097+2lvP+3tp739tLef9vbT",
+	"3n7a20+/DfupZDRtsEieIvq3od/Dbxuu2Ay8Ku3rgdYDvs6zGLb6bW09XpZoNmF186wMFLgvkyZXEKiC",
+	"MLsSZCz0f7UdAFYCdFsrFJCan/xJJFxu+KBkDKAMTFhfmwqpWNRNeqpCXNIHd+tXIWWJwhFFPvR0HZzq",
+	"JoRgUWMFTKY0MLBqIQpddMbojWYeap7xup+x6PCeEb807zVFOJbTof5Lp1CQM6RZtrQbVHON5txywm2z",
+	"czQ5l4HWnJo2cHP9rJxrSady4xfIkqmHpE/YqvbCT+RMNt/TYmiWGt19cCtb8YQUh9NxQ/h5UAVaeiWw",
+	"8IcR9ko2aukLqONI00Ibm1CEcshFtVPYsHa0zGeOq75zbL8TltQ9m7YjuD/Pekh5nMTebodnzhHduqM5",
+	"5nf+OSxbwW2xBO4fQo4i4K80seZhXlgtZ+IGS0xAz7MTvuGmBHAzHHNFxkh5RlVdxf4AuLZUqmvNh33Z",
+	"3ohPgdqzxSaDniXDJF7hDRsBNlwEhFWVwt1D5W8Fl3o70pwrFFK4U6sKpH+/ZjlIwEqJIiRmD7RNwGP/",
+	"ow6Mbi2ckAqZ8mlNiiSqJEi2wIMX+MCwKi4xO0zPzNPd3g1M7GmUyaJbx+9MmYSBf908NkdV+XVS2ewA",
+	"NqyArEwrFdlYKK/T7hMwLFWU6A8YoGkY/UVbvVORsW4ON44l/HKHdNG4xldRRV5JScVSdayGMKRlYUme",
+	"PFPVJSLPCVBC0bRCT82dgnxd366jB+G7i+zRYrc2ZZBe2vTZR6BjhEESM1pd1SVtwSqVN9KWPj8mIffX",
+	"Tfm16oZY1Nb4v07b1iLWmXdszeOoJnUYN8a78X6jOZ5PZ7KyUUAhW6FlVU3jA3r0rr/zb1ovwwa+NZcR",
+	"g03XUMrk4QbJ1LqKit5zRNLEQCHFFgcVm33VtZhTIdU1PrHR8oc73AoyLkgmxHSXz4yot7DmB9NN/BGv",
+	"n7G8TcXqu1OmindDdFclaQqWppiymltTNH+sxSedcj0vPsrDOkNWv1DRbAckuHUw7MwCpZmBOW1JkbqL",
+	"FS5tZZl8Vig4NKfNfzzZrBrSuoAcAxis0NEG6XCIUKOYbbGpZUTBP4qcDNuNwOvbNPpbLZS5ytT1B1ST",
+	"M8RU2F7+jQr1NZafb7/dWG3bbvTVRX1y/Lw74OfkDPQZ1jjrVxiLD8KwsIvG6SYR4AjA1EyXxXKEIlxD",
+	"jZ+lCdsqtIsYSxjM+c4PrWx38YYwH4B323/jGI31sBIrZ/aQzKAHTaWe2W8mVQqiQfWHd56Vs3oKgxA3",
+	"/ndnDv5P0W9mh/P9gTOyoEsHhXFIufHYVjblKJo9rb8Mw1uOB80iRNjXASps++jYIjMWiEn1ERBs0ygn",
+	"++Foa+6DvxlgmjotDskHnuK8wXNkUM5hSQbMpjrVHiYCNK9BmK+RlTlV9Q4Knq8159iHEZHslmU0taPG",
+	"BhbWN9tcr+LDTfSSEqZPVfa493jCLIqOc8nrUBiLalfagkoymCcp9hGoan8kvf2n3T65270K9jWhaeQ+",
+	"Fp51QBTceZao5aVefFtILW6SKoSJiw+Xn8jBbesgFWNoNWwg71GSwoN5MwYEnrguMjIsXcwSk3CU44ev",
+	"OlTgAnQ26+NbDCQvMv0+mWWJ3n/0/QLhgGOO0QxaOpkPAV7Y/f29gUVf+86rW5Ytnd5L5lOxYADMZJqs",
+	"kwnLWNdqAtK2dkhybwb0fGA9jokGqes5CK1hQ6DXJJ0yaIElLVytseBGydgIc8DjafZ4j3/33Rnojc3v",
+	"viMfbg0yzt95ckekAHcvFxanWBLOWMz06dY3fnp5YbFQJDK6Hu+fIbbPz/CVLvkelop8+vC3V+/7LwjF",
+	"Vz2TBKSafmVfC6c+NBcBb3c/xOSbHs+LGfGWJsEUJE70QcJZKHrDpG04MGCA4p0oM6+XxtH03Xf4JPBj",
+	"+M149kn/1Sc6th80K4YA6c5SNcnF3z+FPX5x9unlG9iVH169ffXpVY7Jze4SvQILzeASBGvVa94/HzWA",
+	"cfW7pNM+cfI7Q9JptXscYxRSTBl0RWWpxIEZgG/9rimjfDHRW0XO7NgTJyixQP+8/k3wHo8TeWOAuB1D",
+	"+AXexhKQIiOapDIk3PzpfFB/A84dYsjzHu+fx2w6E4rx4bLxN7bsQ0sRiORA9sRELCBHChFBioRCG6Vu",
+	"d8hEzDP5AgnXYDE4/SAxGRUS90rf+shmKV2yuEtUNmd9s6EAaP7dd4gnRkExAEQz0KdD0tfqQt+A4Oq3",
+	"91Gb6BcdxMa5WM2p5BLyp4BKLvM0oiUeP8mYyb7elF1l+23r23s8z7Ulcx6zDKFDTH8MgPjFOE4fetUh",
+	"4YFgx+Q5mg0nZmCvAO/ou+9yoKiUTUkshvMpuBu+sVBL35pInD70iFgAKEgGRd6kt/S42/+sSc74Ehuq",
+	"DQv4sU7UyXueQrjQ4hJ3oiOkif4Z5OaGpNNuWfrVC/tG6F3Evm+G7xhH7ATwG/VadtqnmGCTJkPGEUcQ",
+	"2xONEpZpbjyjwwlrtJtRwdqd37QQmU+nNFsG3eAtXbKs0SHYcwHb9mVgTQEmtUm8kwaxwAZbNN9t5qBC",
+	"VnAEjjAMWs0IvyVmjIOQDg6bLRiSXi4QXAexGMI/xlj/nbOj8zjo6h9/0Ne1nMQGv3BvO4pQ6HFlO3+y",
+	"O3UwUVPsr4GIX0E36M2j6HD4/8ViqKUL0TfATwwvwNjxByNGzi7O8dKBc82KK+qz2u9DT7e9McYZO+3T",
+	"Km0sn8/BJyHeUb78aJi/fu4I57f5udc0SVmMCTUj26Zw8yMfsNOSo0IE3c9XLi18WtGWDIyblhma+GdM",
+	"zMAFrOgYANVQuQmu9DsPMMv55027+caWjGzZTzqbpckQHj34yXb1tNvqNHaD0RsYsEDcoIlnt2pz8BgG",
+	"4tm/cwXKxO90A11IvlkmhhjhR9ieim2bMpUlmw/hO3PLTvumT715d8P6vKrPEbq6DqABb/kQ/wd58+rt",
+	"BSlrppKUoz2YDYHqXrPH/4N8+sfFq7VnxnQ+1kpf+ecv5rm/9ILbGe8F9+Sk1T6KgMHucPDPObnIxFSv",
+	"/1w+kwhng94YJKaotX2H/84NoOPPSBqd6LAGJYlskMQx+gd+IZo9qjOwv/O8CuahdJ5TtqFBEEzFOjtE",
+	"LQaQL2+o2sicpuUelfLF2cPHsiVrsTxEJt57aC23+daFDCcfZoyfXZznWswfROJUcSlo1rBRtnwE9EH0",
+	"2v92xcunHJr0Fz+rD1mAALLxEZ+n6IqhVUV04+ark/dHfYI1ei9UnvQGpXSFFcniF2DC6uH1Tf/0xWTZ",
+	"/Epi1Na8aLPB6WjtpdDb1sFwwoY3riT1dtSysM4pHd5IPUdtN+r1hSZF0vo0bDdpCmiAMeRyrRH9S/zi",
+	"ozkXOgKhg+gdsGvrmIUoKSRX8PkdOW622s3Dk8KoMIWLq8cE3qOpYimHKiWNBeFMNZPZbaeZzK5HIlvQ",
+	"LP5LCzp5m+8hwLD9nOd2TX6OOWN+Tfi4435em+SQpsqhpNDQkE23g9opKOK0UTuA4K1HsLDW4Mv3n2uC",
+	"2/+LCvvoePsT74U6Gw7ZTFk5/EdVEWCDcrDrStVAH1RgJ5ukyUu8w2msLiu94MUtB+ej94Iz42O/8h/L",
+	"zRPDD7+Gc3AfBodRp9YOvxOxNv4NHdX4zjuaauXUPvGbJtf29qfOOWCN/5HJ+/9nGJXCWHbJr+qTSWFg",
+	"YqnrsSVoxe9Wj6JT11au55XACYLfQclzF3rHYcwJSsbEHL1RPV7gvVNpPJdukjzWQ4I5VT5ms/nDj5kN",
+	"Yz3gRMKOf29whevLyCKd5rNbFfXZ6YEbtE5PmketZiuKmq1CVFHbsrbbap129Ji9T7SLJwblJ67yJAt/",
+	"V++8CnxlMO1m1Gw3W9Ha28xnbmd8JwEIm2VgIcrRK1Po/mh290djXdFpvSVIEwxydlo1eN1FxvKGuQU/",
+	"6rQOa7G9tzTDflqd1lGdlZPzmSYeFr9jcUI/LWcPZMonu00s7+r/x+PohdGRt2P+bOFENXew0dzix5Jx",
+	"8hEb0GKabpFKV2WUFEmXfqMEgxFAtl1wWuETDakyRqd9LQ7gX1pqgBqVNSAuhe/tkn4S902kAiJT8Psz",
+	"SWCQIenD3xDtSpSEdgch6cdU0T6mn9xCLookf7388B5Cc05JFHTiwVpkEzV5S6VqvIIBnv/QJwBWLq0c",
+	"y3tXYO6lidwN5qMRy5rk00JA+nyPQ/RSTFmX9BHtHOKWQjLSB0hyREzBNluUL21W6kLLNJv9il0tId7U",
+	"40Obra9XBg23PnQTzgOi8MI8qzaJsX/lKA/uZHNuQms9bkD4yRn51zxhyq6/LcyZTs3yZ0vSOrJJbdDz",
+	"FkCLFrYIHGirx8Gd3eM9DiS4SCDmZgvXYW0gz0SGnjigqfZmYK5K5ZPiY6Ze2cTM3aT422SaqDoy/CXE",
+	"HuHO1dyeNN8dYQswNYlJp/ULYGIIOrXYVw1bpXhlkiD+NWfZ0rFpE8jmLGRinldTamS9JUXKTbA5bK+D",
+	"Qm+aCh1gP4YimbE0HZDb/rEXGaz1RLptzOnLXEny/nuQd4QHFctEqFYMhyy5xbK1YmRHo2h4yg7p89ag",
+	"3WidtJ7bcWJEsxho6RyXhus2uu6s58xcPZ2vIy/PAA0tiSvGb5oCGRLibHFtaypBe2udNA+bre5R66Qd",
+	"mSarq9ej5vNuB3oIOYVvZhedPq9FXWIw6R4NouEpfT5grdFh3O50LCxC0A3aUfu4ER02otan6LR7GHW1",
+	"utk+/CccEDpmQfew1W52wpUJxiyly6AbNaPDk4rpnhTTLR+Vx88bnXaQQGkTXb/WUhy3zFIMlcj05ONp",
+	"AgB2pm2S/TC5nfFu0UgPEjIMyFQQmmK1oNV+3oyakZ7pYavdriKU02Ll0DJrmEyQoGqsrW6r3Yyizj93",
+	"UcHhxBgflAmZudK6HDlL4i5ZI2gjoLvgZdSyRtEu+dILkrgXdHvrB6AXhD2YAVyuIj24S88f7oJX61/M",
+	"QsOPEFuD32CXe0H3Sy/fZ7hjfad7wX3Yc0gLblslLnhrQZ7uPTmBwj1mp+EG2gvud43wvTIFL3sXyx/Z",
+	"xSIyMhJpKhYkrzep9COyuzxgPfM2t71UbEYGSyIVm1mH/hK6gYK+muQJY3lvQpvxBMmMMVv3+ttv7uwz",
+	"KXLCIJXzMb6QTYy+qE53PBDgeQiKvvlB5+RkeNgateOIdgbP2WnrCFHZolb9CBJ2gdrBFVF/gk7lpt9X",
+	"YyfkOGykAqCHYD5zcRd8S2RT1T/7HTphcEvTuX7V6hrBrqFcbD8/Pj08arWenxjn0PrN2/bCosA5AGyF",
+	"lEYhuCaiU6GCbvv48FTPl81wEmYR8joqTPcIWocmnV6M8kR+wJVYXRLA7VwZnxbga0qtebEjv01/MYl5",
+	"du5TWLllnrBJ81GXtAguP5nSmzz/n6wuXkhOcPDuK4syMPNaLkq5w9j5UqvtN5AsnT+YlZ7Si0j0GuqF",
+	"0btJojt61GpFgw7VP3Wi00MItlrN5FlpFLa4zFkO7BiW3x+aTEWCkuwqtPMPukHklKd1gzyoWV8D0eyH",
+	"2yqm+7C6v/yEzmYIhIfKP5xEX2Zq1SfNYy7nyh+BT++9hb9tl98fU0l4hQIYnShI5AYVs2CAVQoDlGCg",
+	"mqANq/XQYyrGiK69Ir86Ht0iGXMWE1P845yxS6YaLysqQiBODddCwni8ar+XU+P+8oJcUDX5y8EL8o7e",
+	"Nc7G7C/RC/JGqdkHni5fkEs6ZZeJYn+5VBlypA3a9G85m+0JU0f0rhDcQksFppgYQnJeLfG1QXeKqZwM",
+	"BM1irD0xueQSMlDMrpkmz1ilYTGwwdG3rikisf2aeqLxbgdZOrj+7/Zd+o//81fJLr+fDw7/e/yPy++X",
+	"//zxtTx/8z79x+Ff0/jl97f/TL6/jf/PeX1p9Bam+DU0QBu7M74DUzlqPPK1x3cOWflq6ReVAnzVeIyT",
+	"ryYpw5oMwdZt2dOf+67BJ47U1mpjFQqaK4KnSyi12shE/vHjR0V/7Kzzks5hO9rET16QS33IWA2+stcD",
+	"/tfrAU/NwxPuY+FGjmdFy0JvVO1MuugpE8yL4GIB9ZHY6NR2MRQLbjoZYojLBHikN9/Ptkp8LHczloMy",
+	"DQpYXkj5hfyHHhGDeg/8rcfve7w+y7ND3JTTv8N3d/LQaWZmMHX2SXi/bpYSH8FUJe7HJp3YxanxHqZz",
+	"DGeKLGYWziAxxXEepSeR6rKIin/9iOQTZAQ+JHhVNMQJXHBVJwUIUpVWU5LaUdTqxoOT7qDbbQVXoVFw",
+	"wGuFoY1WRd5SycFVgHG1NuYzrb29XZHjVPn2K09/GdshJm/hUvRtKXckMT1FSm1ANrq9+AiT3MBXZXxD",
+	"gdPBw2K2m3SsHAaoG0gAhg/CJ0nRKi1pvmVdTyZXuXtG3jLDSfAqd6coukMU62DaMBQ9FkxjBWyc0G4/",
+	"bx0dR52T1ko3AuwnYEDeENIfQfTtIhnk+gL+fYdAlwvMXlllaVNS9FlHkwmr0LVarQwAhJslQ5QYM4v3",
+	"7Kja+qFtqjXcAyPZp+TuXUG2djqRypeDlf/k2vxlOYWwGJe5a/upjXT/ZOwtCcuPGDywbi7XoD7zgpcG",
+	"1WlviO0Nsd9RGiWSbZHt7j++KzrqgS0Wvi87cdextPOiY5oxkqPIhhaKZgVgO8EoWWJAuCUxiTfr+i1e",
+	"eDDfGFVqojWE2g8mG+i3fdLrSeci5fwRKdf7JOhf6/QiKW47vWFlfdfDD9BjC7zMl/+oFV67nr69/vlI",
+	"Z8vWI7AbgRvyzBH9Zn6IQoBAeseyMSMX+g7EUHp+eHr8bZdQC5hk8/H5PE2xz6GWcGbKTdK3bot+aCGQ",
+	"oFgshK6uFJDbiva7q21dsZurt7BMj+hpROTDdOoLC7L4ePbwv/6o70uo9trDk+v+CP8nxZQZVlWGEKpk",
+	"pb6K2nfmBTnyuy2P1RzPOKvNHGXo8DyihHhBKOlLxuK+5ZU9nj+OzaqhLynmu8EtAHXJhcFKhBRSNMAr",
+	"SmwfzQcfXWP7WFfEA7jm3n+x55173vk1/SYis0rag10oB25v0e2Rv7x60rJDzLbFHuXrQcDv7cv/yEHA",
+	"P1Skr3ZwyGzt9uBQ3iB6LTjEijYR+2DQ3nr/9aJH1OlXMihYluWjRdfUx1vyG+JQ3xdNbH7xOJT59sPj",
+	"UOYFvw897rdqNO8DV78XBewsjgsAOyw8WNe/HL6xXf86+GL+VT+qpbWVhM8ZQO2j6666QaQvgvVgjrOP",
+	"YO0jWH8MGJ+puGUOFGWF0K+KYD38AD02gmW+vI9g7XXgJ4pgbTkCj9B7t9vmhpofEfBqkv6XHhrAvaBL",
+	"epiF2gvu+4gnIkmiAD7xhrEZhsCK7BAtwqHzDheEswUR3JfVDIN6GpH5MO38ERGtVXaxV873Xtm9NvFL",
+	"RbS2sda5R7uYzdWjec0vEDXa7Dh4AGfaexv2DG3P0H67YaaNvKzazZGZlu2VnUMQnWWF0a0Wa5vGSgIQ",
+	"ZxA807hgxMigccpUqFIpNDY18AI1QtmMG/DI19h0XjDFjgMhUkb50yIfjug0SfUqJ7NbaJ8woRnzgyIy",
+	"mgbdqHlkboJ/R1GrnVf+tKPO85UgUfGOQdU7OqenJyfuO45Xir5k8jPDsqIdAkN6Jzd1aMB5wobR4cRu",
+	"YEgowRVp7tn53jT1Jlc+M2BKBeuBPx8bldnMtA5mGbtN2ALKFp8k9uMBa6J5k1QbV0f4pqm4ZSHidZnu",
+	"lAL/UcDXDU1X2HVzFcftZ6y/emnTjmwzTkYjljGO2P+WuZEhNvFdBFdPUWCqt9vPm/U+xEG3dfg8wj/M",
+	"bQhPSosSzOOT0zBQIugGQ2zBg3cM3DtaxR1XDjc+POw8b5dqOeFyXlf6JcgrWIJulI/JGdCVfrHSfB6a",
+	"593XB/EzJL4ZS0x/5n8pktg+YLgXSVYkmcOS8+x1cVQtUNzTXJVsxYWbazVlFDyUS9Mk5izHOYTLaXLL",
+	"JKGSpIKPCeZikQVNb4i4ZVmP2zbREvDDJTa0Ztz0u15MqIKG14DxD37QsWCy3KYb8ng0u5yINO7xEVvg",
+	"2Djpp8k0Uf2Q0FQK01sZ2kwD8j90waami3XXYGuxqdB8V9xIQLjv8YE+MywmfA7FClBMbt2yFgLfl1SL",
+	"EBNmNX950PtLp+kpgE0i1KiePzHpWdpscv7SC6NPVRmmqUDhrACTNxCmG8DZHQT8NnjOFcv0i/7v56hx",
+	"etZ4TRujbrPX+9zrXV39+U/BOpr7hslxnJwRt+Wh04oRFwbi4+Dv81FgV4gbtiQDNk70DybILRnCgzbJ",
+	"e2hsDhll0IfftN4vD/hkeNiqGPMNW17PMjZK7qpW+qhVXtxv9OrSxuis8frqS/v+2y+tsH10fF9rfcEK",
+	"MqfY0s+Eykl5uB7M9erBAx5t3RX/G1u+0fd/RSD/Tci7BkrEosRtgs6lUl1rfuVHmf/nNnTdFLRB/Aj4",
+	"L+Lcsl8D1dVqmL28bj8PKY+TGFMmPcD769M9La55prsBV/9XnPVVGHDEpGrLExXsgBMCtFwHJwSP9N7E",
+	"3+tT5QxMF8G5DOJhfvp6Rr79xMGXG7bcmnzlZFVBrwo2TLT6QjlbFLgCjKts6WIJ4K1b0AQKO3WfUbU/",
+	"H4903b8W2dj4zixdec9UdW1+BTk+FMT/D6EW7CYQKz3geHkvBfenfM3RvfGwPi4Hq5IQn0GvBJJwMmF3",
+	"0K1by62+1VM9ZtTKgQSrBFAAw3LnhzIedF3TatI1xtXVl9bx/b8rTK1vfbbWVUV98I/W0wG99BM+hmaA",
+	"oSlCsqvgCndwhChRNoDJB44VwNjRD0qAQXWxnWKgxikX//rtKP6xXxu2lLGKALl04Il6HFUgRRXrEi5I",
+	"/3zUgLwMKJZaUF5VXawZmMutHwgT7to79R3HKR3mMLBPDP5tKqpz1izS+FovZq4xxeV2ZSsG229W0piT",
+	"sFHQ7LQB1n9eeb5t0yOqyIAN6ZSVaBNr3i2B7oXS3hP/x9aML/J6aeOB496sFkfwWttR0Q09fF8iQL8Y",
+	"ES4W6AZP+JA5fu9nUrP3TL0wIgZ9wtidiWbMASt/5gcev4QBPDqUOp/OJPiKAeUOgoWd55oJ6k9fx5nQ",
+	"l6MwSIVU17Zzsf17RIfmzxnDRkzdVojQv8YPOM8kppO0Wp0wGGZiEZs4pWnbC/++YWzGsmtsr4EvxDbA",
+	"8E8uroEnwz8HIMsi27hMj/gYArEIOKyvmGZK9hIGTqtaxWNLqe5hq9XuODi9NHC+0Dl6ftxyo6+d6LjT",
+	"2lSUbd7afn7c6miFxnaxvAYy8Lee/OdKt/n869FxdLrydfjBfB3evYrQbIVi96jVOg0DdpsMlVnOn0TC",
+	"cY1LmMSZoFMJ+lfkfgyCx4VEivSZuGHiFvZJ7+mc47bpq4dhsKCJQkKAddckrq+UJnzSjVBg1rehgNgr",
+	"BNsoGc8zJvcI87+muWI2YROsPLDnap5ZFbbRWnSSEcmGGbDJjIGmfcNmyo8z8Qm/89XjgE8YL8nVW/85",
+	"Cbc1v6l6g6Oa2paAmZgyNWFz6bwmYzTeBQscVni7hx83fN+eda90lZUucPIre0prN+VyOnBBe3xTt6XZ",
+	"gm2MlEgiJ2JhItWCDz3tWvGkAAn/qq24th/InY7jOZ/Na7ZebT3Q9n4wawGSyaDN7FdrPPaeLXBPq7rQ",
+	"6IshpgsUhPP1Wny9Fbii2x7P79s3ztrbzr9PvHZleGlVby5k9QdfNJ/YElNF75Qp3kjGvJFw8KXacxva",
+	"3ndcQJYbdg7xhVArGHwFY3gmoX1R2bldYmgetzb8b5Nfu0am0x40Yx/ifRrwiltxU+cwasvdiKWqcO//",
+	"mFsea9/QWRJ0g1YzakZBGIyFfrtoNdvHTdPzGgcS3OIttUW9HV+FpM8dbOYLJhMDuw+BYnh2cb73Fjyi",
+	"S+Nab7nbnGIs2eEmaLKrJG5QDVdo2/xmXHbVTNskD2PvXX2nafPu3Kl5+TxLg25wAIq6Gdnq296akI2B",
+	"CwZHF6Hkhi1DQjE6CJ5ZC1zoVAxap2JVPBUmUIIxbq5lxvqe/hFsmRxPCsAo0L6Z0UzZeM0NW7qjwZhn",
+	"uD49J5cqtIVDE7YkNGM2FpT/Nhal+RknoG+ERaftkEzEgkznw4l93dJ5ifUCedYItALjHAdJ7zxmuJZ/",
+	"ZWeZ0Fe1Gs/SkfOUIbr7q/v/FwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
