@@ -46,6 +46,7 @@ type Daemon struct {
 	file    *config.File
 	log     *slog.Logger
 	events  *eventLog
+	recent  *event.Log
 	started time.Time
 
 	store     *store.Store
@@ -66,7 +67,7 @@ type Daemon struct {
 // namespace. Nothing in the kernel has changed yet when it returns.
 func New(opts Options) (*Daemon, error) {
 	d := &Daemon{
-		opts: opts, file: opts.File, log: opts.Log, started: time.Now(),
+		opts: opts, file: opts.File, log: opts.Log, started: time.Now(), recent: event.NewLog(event.DefaultLogSize),
 		states: make(map[uint16]balancer.State), draining: make(map[uint16]time.Time),
 	}
 	st, err := store.Open(opts.File.State)
@@ -125,7 +126,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.events = newEventLog(d.log, d.file.Log.Keys, next.Secret, d.opts.Events)
+	d.events = newEventLog(d.log, d.recent, d.file.Log.Keys, next.Secret, d.opts.Events)
 	d.sync = ctsync.New(ctsync.Options{
 		Conntrack: d.conntrack, Elements: d.rules, Events: d.events.add,
 		Snapshot: d.snapshot.Load, Now: d.now, Log: d.log,

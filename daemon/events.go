@@ -14,16 +14,17 @@ import (
 )
 
 // eventLog writes events as log lines, with session keys shown as the operator
-// chose, and passes them on. Safe for concurrent use.
+// chose, keeps them for readers, and passes them on. Safe for concurrent use.
 type eventLog struct {
 	log    *slog.Logger
+	kept   *event.Log
 	full   bool
 	secret []byte
 	next   event.Sink
 }
 
-func newEventLog(log *slog.Logger, keys config.LogKeys, secret []byte, next event.Sink) *eventLog {
-	return &eventLog{log: log, full: keys == config.LogKeysFull, secret: secret, next: next}
+func newEventLog(log *slog.Logger, kept *event.Log, keys config.LogKeys, secret []byte, next event.Sink) *eventLog {
+	return &eventLog{log: log, kept: kept, full: keys == config.LogKeysFull, secret: secret, next: next}
 }
 
 func (l *eventLog) add(e event.Event) {
@@ -31,6 +32,7 @@ func (l *eventLog) add(e event.Event) {
 		e.Time = time.Now()
 	}
 	l.log.LogAttrs(context.Background(), severity(e.Kind), "event", l.attrs(e)...)
+	l.kept.Add(e)
 	if l.next != nil {
 		l.next(e)
 	}
@@ -74,6 +76,8 @@ func (l *eventLog) attrs(e event.Event) []slog.Attr {
 		a = append(a, slog.Int("count", e.Count))
 	}
 	text("detail", e.Detail)
+	text("actor", e.Actor.Name)
+	text("from", e.Actor.From)
 	return a
 }
 

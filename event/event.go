@@ -24,6 +24,8 @@ const (
 	Drift         Kind = "drift"          // our nft table was changed by somebody else
 	Repaired      Kind = "repaired"       // and is as it should be again
 	ConfigChanged Kind = "config-changed" // a configuration took effect
+	BackendState  Kind = "backend-state"  // a backend is up, draining or down from now on
+	Audit         Kind = "audit"          // somebody changed something: who, what, from where
 	Keeper        Kind = "keeper"         // the keeper answered waiting packets in the daemon's stead
 )
 
@@ -41,6 +43,7 @@ type Event struct {
 	Delay     time.Duration // from the cause (the reply, the roam) to the deed
 	Count     int           // for kinds that sum up
 	Detail    string        // for people
+	Actor     Actor         // of an audit event, and of what else somebody asked for
 }
 
 // Sink takes events. It must not block and may be called from any goroutine.
