@@ -36,18 +36,3 @@ func TestCookie(t *testing.T) {
 		}
 	}
 }
-
-func TestTokens(t *testing.T) {
-	a, b := NewToken(), NewToken()
-	if a == b || !looksLikeToken(a) {
-		t.Errorf("tokens %q and %q", a, b)
-	}
-	for _, bad := range []string{"", "rlb_", "rlb_short", "xxx_" + a[4:], a + "A", strings.ToUpper(a)} {
-		if looksLikeToken(bad) {
-			t.Errorf("%q looks like a token", bad)
-		}
-	}
-	if HashToken(a) == HashToken(b) {
-		t.Error("two tokens have one hash")
-	}
-}

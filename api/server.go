@@ -38,30 +38,40 @@ type Server struct {
 // open. The Unix socket is usable by its owner and the group as soon as Listen
 // returns; requests wait until Run.
 func Listen(ctx context.Context, o Options) (*Server, error) {
-	s := &Server{settings: o.Settings, log: o.Log}
-	if o.Settings.TLS.Cert != "" {
-		certs, err := loadCertificates(o.Settings.TLS)
+	s := &Server{settings: o.File.API, log: o.Log}
+	if o.File.API.TLS.Cert != "" {
+		certs, err := loadCertificates(o.File.API.TLS)
 		if err != nil {
 			return nil, fmt.Errorf("api.tls: %w", err)
 		}
 		s.certs = certs
 	}
 	var err error
-	if s.tcp, err = listenTCP(ctx, o.Settings, s.certs); err != nil {
+	if s.tcp, err = listenTCP(ctx, o.File.API, s.certs); err != nil {
 		return nil, err
 	}
-	if s.socket, err = listenSocket(ctx, o.Settings); err != nil {
-		if s.tcp != nil {
-			err = errors.Join(err, s.tcp.Close())
-		}
-		return nil, err
+	if s.socket, err = listenSocket(ctx, o.File.API); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	var own names
 	if s.certs != nil {
 		own = s.certs.hostNames
 	}
-	s.handler = newHandler(o, own)
+	if s.handler, err = newHandler(o, own); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	return s, nil
+}
+
+// close closes the listeners.
+func (s *Server) close() error {
+	var errs []error
+	for _, l := range []net.Listener{s.tcp, s.socket} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Addr is where the API answers over TCP; nil for nowhere.

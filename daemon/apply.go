@@ -70,7 +70,7 @@ func (d *Daemon) startState() (store.State, error) {
 	if have.Revision == 0 {
 		return d.assign(d.file.Services)
 	}
-	if diff := differences(have.Services, d.file.Services); len(diff) > 0 {
+	if diff := Differences(have.Services, d.file.Services); len(diff) > 0 {
 		d.log.Warn("the file's services differ from the state's, which count; reload (SIGHUP) takes the file's", "differences", diff)
 	}
 	for i := range have.Services {
@@ -222,29 +222,18 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	if members := needRestart(d.file, f); len(members) > 0 {
 		return fmt.Errorf("these members take effect at the next start only: %v", members)
 	}
-	diff := differences(d.store.State().Services, f.Services)
-	if err := d.Apply(ctx, f.Services); err != nil {
-		return err
-	}
-	d.events.add(event.Event{Kind: event.ConfigChanged, Reason: "reload", Count: len(f.Services), Detail: fmt.Sprint(diff)})
-	return nil
+	return d.applyAll(ctx, event.Actor{Name: "file"}, f.Services)
 }
 
 // Apply makes services the configuration: on disk and in the kernel, or
 // neither. Live sessions of backends that stay do not move.
 func (d *Daemon) Apply(ctx context.Context, services []balancer.Service) error {
-	d.change.Lock()
-	defer d.change.Unlock()
-	next, err := d.assign(services)
-	if err != nil {
-		return err
-	}
-	pending, err := d.store.Prepare(next)
-	if err != nil {
-		return err
-	}
-	defer pending.Abort()
-	return d.switchTo(ctx, next.Services, pending.Commit)
+	return d.applyAll(ctx, event.Actor{Name: "daemon"}, services)
+}
+
+func (d *Daemon) applyAll(ctx context.Context, by event.Actor, services []balancer.Service) error {
+	_, err := d.Change(ctx, by, func([]balancer.Service) ([]balancer.Service, error) { return services, nil })
+	return err
 }
 
 // switchTo changes the data plane to services in the order that loses nothing:
@@ -260,7 +249,10 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 	mid := d.build(services, leaving, balancer.Down, d.newTables)
 	if err := d.enter(old, mid, arriving, commit); err != nil {
 		d.states = states
-		err = errors.Join(err, d.back(ctx, old, mid))
+		if undo := d.back(ctx, old, mid); undo != nil {
+			err = errors.Join(err, undo)
+			d.degrade(undo)
+		}
 		eachTable(mid, d.sync.Discard)
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/roamlb/roamlb/balancer"
+	"github.com/roamlb/roamlb/check"
 	"github.com/roamlb/roamlb/config"
 	"github.com/roamlb/roamlb/ctsync"
 	"github.com/roamlb/roamlb/event"
@@ -38,6 +39,14 @@ type Options struct {
 	Ready func()
 	// Events takes every event beside the log; nil: the log alone.
 	Events event.Sink
+	// API answers the daemon's API until its context ends; nil: there is none.
+	// It is called once the state has been read, before packets are balanced.
+	API func(context.Context, *Daemon) error
+	// FirstToken is told the secret of the first token, which is kept nowhere;
+	// nil: none is made.
+	FirstToken func(secret string)
+	// Checks looks at the host for a configuration; nil: nobody looks.
+	Checks func(context.Context, *config.File) []check.Result
 }
 
 // Daemon balances the services of one network namespace.
@@ -46,8 +55,11 @@ type Daemon struct {
 	file    *config.File
 	log     *slog.Logger
 	events  *eventLog
-	recent  *event.Log
+	kept    *event.Log
 	started time.Time
+
+	ready    atomic.Bool
+	degraded atomic.Pointer[string] // why; nil while all is well
 
 	store     *store.Store
 	rules     *nft.Ruleset
@@ -67,7 +79,7 @@ type Daemon struct {
 // namespace. Nothing in the kernel has changed yet when it returns.
 func New(opts Options) (*Daemon, error) {
 	d := &Daemon{
-		opts: opts, file: opts.File, log: opts.Log, started: time.Now(), recent: event.NewLog(event.DefaultLogSize),
+		opts: opts, file: opts.File, log: opts.Log, started: time.Now(), kept: event.NewLog(eventsKept),
 		states: make(map[uint16]balancer.State), draining: make(map[uint16]time.Time),
 	}
 	st, err := store.Open(opts.File.State)
@@ -126,7 +138,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.events = newEventLog(d.log, d.recent, d.file.Log.Keys, next.Secret, d.opts.Events)
+	d.events = newEventLog(d.log, d.file.Log.Keys, next.Secret, d.kept, d.opts.Events)
 	d.sync = ctsync.New(ctsync.Options{
 		Conntrack: d.conntrack, Elements: d.rules, Events: d.events.add,
 		Snapshot: d.snapshot.Load, Now: d.now, Log: d.log,
@@ -160,6 +172,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return queue.Run(ctx)
 	}))
 	g.Go(named("start", func() error { return d.start(ctx, next) }))
+	if d.opts.API != nil {
+		g.Go(named("API", func() error { return d.opts.API(ctx, d) }))
+	}
 	return g.Wait()
 }
 
@@ -170,6 +185,10 @@ func (d *Daemon) start(ctx context.Context, next store.State) error {
 		return err
 	}
 	if err := d.install(ctx, next); err != nil {
+		return errors.Join(err, watcher.Close())
+	}
+	d.ready.Store(true)
+	if err := d.firstToken(ctx); err != nil {
 		return errors.Join(err, watcher.Close())
 	}
 	d.sayServices(d.snapshot.Load())
@@ -248,8 +267,8 @@ func (d *Daemon) housekeeping(ctx context.Context, drift <-chan struct{}) error 
 				d.log.Error("reload: nothing has changed", "error", err)
 			}
 		case <-second.C:
-			if broken {
-				broken = !d.repair(ctx)
+			if broken || d.degraded.Load() != nil {
+				broken = !d.recover(ctx)
 			}
 			d.endDrains(ctx)
 		case <-save.C:

@@ -2,8 +2,6 @@ package daemon
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
 	"net/netip"
@@ -14,17 +12,21 @@ import (
 )
 
 // eventLog writes events as log lines, with session keys shown as the operator
-// chose, keeps them for readers, and passes them on. Safe for concurrent use.
+// chose, keeps them for the API, and passes them on. Safe for concurrent use.
 type eventLog struct {
 	log    *slog.Logger
 	kept   *event.Log
 	full   bool
 	secret []byte
+	kept   *event.Log
 	next   event.Sink
 }
 
-func newEventLog(log *slog.Logger, kept *event.Log, keys config.LogKeys, secret []byte, next event.Sink) *eventLog {
-	return &eventLog{log: log, kept: kept, full: keys == config.LogKeysFull, secret: secret, next: next}
+// eventsKept is how many events the API can still show.
+const eventsKept = 8192
+
+func newEventLog(log *slog.Logger, keys config.LogKeys, secret []byte, kept *event.Log, next event.Sink) *eventLog {
+	return &eventLog{log: log, full: keys == config.LogKeysFull, secret: secret, kept: kept, next: next}
 }
 
 func (l *eventLog) add(e event.Event) {
@@ -40,7 +42,7 @@ func (l *eventLog) add(e event.Event) {
 
 func severity(k event.Kind) slog.Level {
 	switch k {
-	case event.Overflow, event.TableFull, event.Drift, event.Keeper, event.Evicted:
+	case event.Overflow, event.TableFull, event.Drift, event.Keeper, event.Evicted, event.Degraded:
 		return slog.LevelWarn
 	default:
 		return slog.LevelInfo
@@ -87,7 +89,5 @@ func (l *eventLog) session(key []byte) string {
 	if len(key) == 0 || l.full {
 		return hex.EncodeToString(key)
 	}
-	h := hmac.New(sha256.New, l.secret)
-	h.Write(key)
-	return "h:" + hex.EncodeToString(h.Sum(nil)[:8])
+	return event.HashKey(l.secret, key)
 }

@@ -69,6 +69,35 @@ func (d *Daemon) repair(ctx context.Context) bool {
 	return true
 }
 
+// degrade notes that the kernel does not have the configuration, for a reason.
+func (d *Daemon) degrade(why error) {
+	text := why.Error()
+	d.degraded.Store(&text)
+	d.events.add(event.Event{Kind: event.Degraded, Detail: text})
+}
+
+// recover puts the configuration into the kernel again where a change that
+// failed has left something else, and repairs what others did. It reports
+// whether the table is as it should be.
+func (d *Daemon) recover(ctx context.Context) bool {
+	if d.degraded.Load() == nil {
+		return d.repair(ctx)
+	}
+	d.change.Lock()
+	restored := d.build(d.store.State().Services, nil, balancer.Down, tablesOf(d.snapshot.Load()))
+	err := d.put(restored)
+	if err == nil {
+		d.degraded.Store(nil)
+	}
+	d.change.Unlock()
+	if err != nil {
+		d.log.Warn("put the configuration back", "error", err)
+		return false
+	}
+	d.events.add(event.Event{Kind: event.Repaired, Detail: "the configuration is in the kernel again"})
+	return d.repair(ctx)
+}
+
 // noteDrains remembers since when backends drain.
 func (d *Daemon) noteDrains(s *balancer.Snapshot) {
 	draining := make(map[uint16]time.Time)

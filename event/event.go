@@ -27,6 +27,9 @@ const (
 	BackendState  Kind = "backend-state"  // a backend is up, draining or down from now on
 	Audit         Kind = "audit"          // somebody changed something: who, what, from where
 	Keeper        Kind = "keeper"         // the keeper answered waiting packets in the daemon's stead
+	BackendState  Kind = "backend-state"  // a backend went up or down, or its drain is over
+	Audit         Kind = "audit"          // somebody changed something, or signed in
+	Degraded      Kind = "degraded"       // a change failed and could not be taken back
 )
 
 // Event is one fact. Members that do not apply are zero.
@@ -43,7 +46,7 @@ type Event struct {
 	Delay     time.Duration // from the cause (the reply, the roam) to the deed
 	Count     int           // for kinds that sum up
 	Detail    string        // for people
-	Actor     Actor         // of an audit event, and of what else somebody asked for
+	Actor     Actor         // who did it, where somebody did
 }
 
 // Sink takes events. It must not block and may be called from any goroutine.

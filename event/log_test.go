@@ -3,153 +3,77 @@ package event
 import (
 	"context"
 	"errors"
-	"strconv"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
-// numbered adds events n, n+1, ... to the log, each with its number as Count.
-func numbered(l *Log, from, n int) {
-	for i := range n {
-		l.Add(Event{Kind: Roam, Count: from + i})
+// A reader that comes back misses nothing that is still held, and is told of
+// the rest.
+func TestLog(t *testing.T) {
+	l := NewLog(10)
+	if es, missed := l.Since(0, 5); len(es) != 0 || missed != 0 || l.Last() != 0 {
+		t.Errorf("an empty log has %d events, missed %d", len(es), missed)
 	}
-}
-
-// A client that comes back gets what is still kept, in order and once, and is
-// told how much it has missed.
-func TestSince(t *testing.T) {
-	for _, tc := range []struct {
-		name             string
-		added            int
-		seq              uint64
-		most             int
-		first, n, missed int
+	for i := range 25 {
+		l.Add(Event{Count: i + 1})
+	}
+	for _, tt := range []struct {
+		since  uint64
+		most   int
+		first  uint64
+		n      int
+		missed uint64
 	}{
-		{name: "nothing yet"},
-		{name: "all", added: 3, first: 1, n: 3},
-		{name: "some", added: 3, seq: 1, first: 2, n: 2},
-		{name: "none is new", added: 3, seq: 3},
-		{name: "a number still to come", added: 3, seq: 9},
-		{name: "a page", added: 4, seq: 1, most: 2, first: 2, n: 2},
-		{name: "exactly full", added: 4, first: 1, n: 4},
-		{name: "from the start, after two were given up", added: 6, first: 3, n: 4, missed: 2},
-		{name: "behind by one", added: 10, seq: 5, first: 7, n: 4, missed: 1},
-		{name: "just not behind", added: 10, seq: 6, first: 7, n: 4},
-		{name: "a page of what is left", added: 10, seq: 2, most: 3, first: 7, n: 3, missed: 4},
+		{0, 100, 16, 10, 15}, {15, 100, 16, 10, 0}, {14, 3, 16, 3, 1}, {20, 2, 21, 2, 0}, {24, 9, 25, 1, 0}, {25, 9, 0, 0, 0}, {99, 9, 0, 0, 0},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			l := NewLog(4)
-			numbered(l, 1, tc.added)
-			entries, missed := l.Since(tc.seq, tc.most)
-			if int(missed) != tc.missed {
-				t.Errorf("missed %d, want %d", missed, tc.missed)
+		es, missed := l.Since(tt.since, tt.most)
+		if len(es) != tt.n || missed != tt.missed {
+			t.Errorf("since %d: %d events, missed %d; want %d, %d", tt.since, len(es), missed, tt.n, tt.missed)
+			continue
+		}
+		for i, e := range es {
+			if e.Seq != tt.first+uint64(i) || e.Count != int(e.Seq) || e.Time.IsZero() {
+				t.Errorf("since %d: entry %d is %+v", tt.since, i, e)
 			}
-			var want []Entry
-			for i := range tc.n {
-				want = append(want, Entry{Seq: uint64(tc.first + i), Event: Event{Kind: Roam, Count: tc.first + i}})
-			}
-			if diff := cmp.Diff(want, entries, cmp.Comparer(func(a, b Event) bool { return a.Count == b.Count && a.Kind == b.Kind })); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-			if got := l.Last(); got != uint64(tc.added) {
-				t.Errorf("last is %d, want %d", got, tc.added)
-			}
-		})
+		}
+	}
+	if NewLog(1).Boot() == NewLog(1).Boot() {
+		t.Error("two logs have one name")
 	}
 }
 
-// A stream that waits is woken by the next event, and by its own end.
-func TestWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := NewLog(0)
-		numbered(l, 1, 2)
-		if err := l.Wait(t.Context(), 1); err != nil {
-			t.Errorf("what is there already: %v", err)
-		}
-		woken := make(chan error, 2)
-		for range 2 {
-			go func() { woken <- l.Wait(t.Context(), 2) }()
-		}
-		synctest.Wait()
-		select {
-		case err := <-woken:
-			t.Fatalf("woken by nothing: %v", err)
-		default:
-		}
-		numbered(l, 3, 1)
-		for range 2 {
-			if err := <-woken; err != nil {
-				t.Error(err)
-			}
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := l.Wait(ctx, 3); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("the stream's end: %v", err)
-		}
-	})
-}
-
-// Two runs must not be taken for one: their numbers mean different events.
-func TestBoot(t *testing.T) {
-	a, b := NewLog(0), NewLog(0)
-	if a.Boot() == b.Boot() || len(a.Boot()) != bootLen {
-		t.Errorf("boots %q and %q", a.Boot(), b.Boot())
-	}
-}
-
-// Whatever the readers' pace, nobody holds Add up, and each reader sees every
-// event once or is told that it missed it.
-func TestManyReaders(t *testing.T) {
-	const events, writers = 20_000, 4
-	l := NewLog(64)
-	var readers sync.WaitGroup
-	for r := range 4 {
-		readers.Go(func() {
-			seq, total := uint64(0), uint64(0)
-			for seq < events {
-				if err := l.Wait(t.Context(), seq); err != nil {
+func TestLogWakesReaders(t *testing.T) {
+	l := NewLog(4)
+	const events, readers = 1000, 8
+	var wg sync.WaitGroup
+	for range readers {
+		wg.Go(func() {
+			seen := uint64(0)
+			for seen < events {
+				if err := l.Wait(t.Context(), seen); err != nil {
 					t.Error(err)
 					return
 				}
-				entries, missed := l.Since(seq, 1+r*16)
-				total += missed
-				seq += missed
-				for _, e := range entries {
-					seq++
-					total++
-					if e.Seq != seq || e.Service != strconv.Itoa(e.Count) {
-						t.Errorf("entry %d of %q, want %d", e.Seq, e.Service, seq)
-						return
-					}
+				es, missed := l.Since(seen, 2)
+				if len(es) == 0 {
+					t.Error("woken for nothing")
+					return
 				}
-			}
-			if total != events {
-				t.Errorf("reader %d: %d events seen or missed, want %d", r, total, events)
-			}
-		})
-	}
-	var writing sync.WaitGroup
-	for range writers {
-		writing.Go(func() {
-			for i := range events / writers {
-				l.Add(Event{Service: strconv.Itoa(i), Count: i})
+				if es[0].Seq != seen+missed+1 {
+					t.Errorf("at %d: %d missed, then %d", seen, missed, es[0].Seq)
+				}
+				seen = es[len(es)-1].Seq
 			}
 		})
 	}
-	writing.Wait()
-	readers.Wait()
-}
-
-// An event costs no garbage while nobody waits: the data plane adds them.
-func TestAddAllocatesNothing(t *testing.T) {
-	l := NewLog(16)
-	numbered(l, 1, 16)
-	if n := testing.AllocsPerRun(100, func() { l.Add(Event{Kind: Roam}) }); n != 0 {
-		t.Errorf("%v allocations an event", n)
+	for range events {
+		l.Add(Event{})
+	}
+	wg.Wait()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := l.Wait(ctx, events); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("waiting for what does not come: %v", err)
 	}
 }

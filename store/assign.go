@@ -60,13 +60,13 @@ type backendName struct{ service, backend string }
 //
 // Errors: an *ExhaustedError, names that occur twice, or what Rand answers.
 // The Revision stays prev's: [Store.Prepare] counts. The secret is
-// made if prev has none.
+// made if prev has none, and tokens stay.
 func (a Assigner) Assign(cfg []balancer.Service, prev State) (State, error) {
 	if err := uniqueNames(cfg); err != nil {
 		return State{}, fmt.Errorf("assign ids: %w", err)
 	}
 	ids, seeds := prev.names()
-	next := State{Revision: prev.Revision, Secret: prev.Secret, MarkMask: a.MarkMask, ZoneBase: a.ZoneBase, Services: slices.Clone(cfg)}
+	next := State{Revision: prev.Revision, Secret: prev.Secret, Tokens: prev.Tokens, MarkMask: a.MarkMask, ZoneBase: a.ZoneBase, Services: slices.Clone(cfg)}
 	var wanting []*balancer.Backend
 	var names []backendName
 	for i := range next.Services {

@@ -61,6 +61,9 @@ func (s *State) validate() error {
 	if err := uniqueNames(s.Services); err != nil {
 		return err
 	}
+	if err := validTokens(s.Tokens); err != nil {
+		return err
+	}
 	for i := range s.Services {
 		svc := &s.Services[i]
 		if svc.Seed == 0 {
