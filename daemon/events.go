@@ -15,7 +15,6 @@ import (
 // chose, keeps them for the API, and passes them on. Safe for concurrent use.
 type eventLog struct {
 	log    *slog.Logger
-	kept   *event.Log
 	full   bool
 	secret []byte
 	kept   *event.Log

@@ -24,8 +24,6 @@ const (
 	Drift         Kind = "drift"          // our nft table was changed by somebody else
 	Repaired      Kind = "repaired"       // and is as it should be again
 	ConfigChanged Kind = "config-changed" // a configuration took effect
-	BackendState  Kind = "backend-state"  // a backend is up, draining or down from now on
-	Audit         Kind = "audit"          // somebody changed something: who, what, from where
 	Keeper        Kind = "keeper"         // the keeper answered waiting packets in the daemon's stead
 	BackendState  Kind = "backend-state"  // a backend went up or down, or its drain is over
 	Audit         Kind = "audit"          // somebody changed something, or signed in
