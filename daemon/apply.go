@@ -89,13 +89,20 @@ func (d *Daemon) startState() (store.State, error) {
 // those that arrive and own no slots yet.
 // tables gives each service its table of sessions.
 func (d *Daemon) build(services []balancer.Service, also map[string][]balancer.Backend, as balancer.State, tables tables) *balancer.Snapshot {
+	return d.buildFor(d.states, services, also, as, tables)
+}
+
+// buildFor is build where known backends are not what their Admin says.
+func (d *Daemon) buildFor(
+	known map[uint16]balancer.State, services []balancer.Service, also map[string][]balancer.Backend, as balancer.State, tables tables,
+) *balancer.Snapshot {
 	views := make([]*balancer.View, len(services))
 	f := d.rules.Features()
 	for i := range services {
 		svc := services[i]
-		states := d.states
+		states := known
 		if more := also[svc.Name]; len(more) > 0 {
-			states = maps.Clone(d.states)
+			states = maps.Clone(known)
 			for _, b := range more {
 				svc.Backends = slices.DeleteFunc(slices.Clone(svc.Backends), func(o balancer.Backend) bool { return o.ID == b.ID })
 				svc.Backends = append(svc.Backends, b)
@@ -159,7 +166,7 @@ func (d *Daemon) install(ctx context.Context, next store.State) error {
 			return err
 		}
 	}
-	if err := d.rules.Apply(d.compile(s)); err != nil {
+	if err := d.table.Apply(d.compile(s)); err != nil {
 		if pending != nil {
 			pending.Abort()
 		}
@@ -222,17 +229,7 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	if members := needRestart(d.file, f); len(members) > 0 {
 		return fmt.Errorf("these members take effect at the next start only: %v", members)
 	}
-	return d.applyAll(ctx, event.Actor{Name: "file"}, f.Services)
-}
-
-// Apply makes services the configuration: on disk and in the kernel, or
-// neither. Live sessions of backends that stay do not move.
-func (d *Daemon) Apply(ctx context.Context, services []balancer.Service) error {
-	return d.applyAll(ctx, event.Actor{Name: "daemon"}, services)
-}
-
-func (d *Daemon) applyAll(ctx context.Context, by event.Actor, services []balancer.Service) error {
-	_, err := d.Change(ctx, by, func([]balancer.Service) ([]balancer.Service, error) { return services, nil })
+	_, err = d.Change(ctx, event.Actor{Name: "file"}, func([]balancer.Service) ([]balancer.Service, error) { return f.Services, nil })
 	return err
 }
 
@@ -251,7 +248,7 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 		d.states = states
 		if undo := d.back(ctx, old, mid); undo != nil {
 			err = errors.Join(err, undo)
-			d.degrade(undo)
+			d.degrade(mid, undo)
 		}
 		eachTable(mid, d.sync.Discard)
 		return err
@@ -270,6 +267,7 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 		warn("remove backends' translation", d.put(d.build(services, nil, balancer.Down, tablesOf(mid))))
 	}
 	d.noteDrains(d.snapshot.Load())
+	d.tellStates(old, d.snapshot.Load())
 	for _, v := range old.Views {
 		if mid.View(v.Service.Name) == nil {
 			d.sync.DropTable(v.Service.Name)
@@ -286,7 +284,7 @@ func (d *Daemon) enter(old, mid *balancer.Snapshot, arriving map[string][]balanc
 	}
 	if len(arriving) > 0 {
 		prepared := d.build(servicesOf(old), arriving, balancer.Draining, tablesOf(old))
-		if err := d.rules.Apply(d.compile(prepared)); err != nil {
+		if err := d.table.Apply(d.compile(prepared)); err != nil {
 			return err
 		}
 	}
@@ -320,7 +318,7 @@ func (d *Daemon) put(s *balancer.Snapshot) error {
 		return err
 	}
 	d.snapshot.Store(s)
-	if err := d.rules.Apply(d.compile(s)); err != nil {
+	if err := d.table.Apply(d.compile(s)); err != nil {
 		return err
 	}
 	return d.queue.SetCopyRange(s.CopyRange())
@@ -409,7 +407,7 @@ func (d *Daemon) writeOffRing(old, next *balancer.Snapshot) error {
 			nft.KeyFingerprint(&was.Service.Key) != nft.KeyFingerprint(&v.Service.Key) {
 			continue
 		}
-		err := d.rules.Put(was, next.ZoneBase, d.sync.OffRing(v))
+		err := d.table.Put(was, next.ZoneBase, d.sync.OffRing(v))
 		if errors.Is(err, nft.ErrFull) {
 			// Go keeps them all the same; only without it would they move.
 			d.events.add(event.Event{Kind: event.TableFull, Service: v.Service.Name, Detail: "sessions off the ring found no room"})
@@ -420,69 +418,4 @@ func (d *Daemon) writeOffRing(old, next *balancer.Snapshot) error {
 		}
 	}
 	return nil
-}
-
-// evict sends away what backends hold that serve nobody any more, and deletes
-// the entries that would go on to where the change leads no longer.
-func (d *Daemon) evict(ctx context.Context, old, mid *balancer.Snapshot, warn func(string, error)) {
-	for _, v := range old.Views {
-		now := mid.View(v.Service.Name)
-		left := withoutListeners(v, now)
-		for i := range v.Service.Backends {
-			b := &v.Service.Backends[i]
-			purge := func(of *balancer.View, reason string) {
-				_, err := d.sync.DeleteEntriesOf(ctx, of, b.ID, addresses(b), reason)
-				warn("delete entries of backend "+b.Name, err)
-			}
-			switch {
-			case now == nil:
-				purge(v, "service-removed")
-			case now.State(b.ID) == balancer.Down && v.State(b.ID) != balancer.Down:
-				warn("evict backend "+b.Name, d.sync.EvictBackend(ctx, v, b.ID, d.whyDown(now, b.ID)))
-			case moved(b, now.Backend(b.ID)):
-				purge(v, "backend-moved")
-			case v.Pinning != now.Pinning:
-				purge(v, "pinning-changed")
-			case left != nil:
-				purge(left, "listener-removed")
-			}
-		}
-	}
-}
-
-// whyDown is why a backend serves nobody any more, for the events.
-func (d *Daemon) whyDown(now *balancer.View, id uint16) string {
-	b := now.Backend(id)
-	if _, drained := d.states[id]; drained || b.Admin == balancer.AdminDown {
-		return "backend-down"
-	}
-	return "backend-removed"
-}
-
-// withoutListeners is v with those of its listeners that are not now's any
-// more; nil for none.
-func withoutListeners(v, now *balancer.View) *balancer.View {
-	if now == nil {
-		return nil
-	}
-	svc := *v.Service
-	svc.Listen = slices.DeleteFunc(slices.Clone(svc.Listen), func(l netip.AddrPort) bool { return slices.Contains(now.Service.Listen, l) })
-	if len(svc.Listen) == 0 {
-		return nil
-	}
-	left := *v
-	left.Service = &svc
-	return &left
-}
-
-func addresses(b *balancer.Backend) []netip.AddrPort {
-	out := make([]netip.AddrPort, len(b.Addresses))
-	for i, a := range b.Addresses {
-		out[i] = netip.AddrPortFrom(a, b.Port)
-	}
-	return out
-}
-
-func moved(a, b *balancer.Backend) bool {
-	return a.Port != b.Port || a.Address(false) != b.Address(false) || a.Address(true) != b.Address(true)
 }

@@ -47,6 +47,10 @@ func (d *Daemon) Health() Health {
 		h.Degraded = true
 		h.Reasons = append(h.Reasons, *why)
 	}
+	if why := d.broken.Load(); why != nil && !h.Degraded {
+		h.Degraded = true
+		h.Reasons = append(h.Reasons, "others have changed the kernel's table: "+*why)
+	}
 	return h
 }
 
@@ -98,8 +102,8 @@ func (d *Daemon) Checks(ctx context.Context) []check.Result {
 }
 
 // Change makes what edit returns the configuration: on disk and in the kernel,
-// or neither. edit gets the services as they are and must not change them; no
-// other change comes between. Its error is returned as it is. Services come
+// or neither. edit gets a copy of the list of services as they are, and must
+// not change what they refer to; no other change comes between. Its error is returned as it is. Services come
 // back with their ids and seeds. Other errors are ErrDegraded, ErrNotApplied
 // or a *store.ExhaustedError.
 func (d *Daemon) Change(
@@ -111,29 +115,42 @@ func (d *Daemon) Change(
 	if err := d.changeable(); err != nil {
 		return have, err
 	}
-	want, err := edit(have.Services)
+	want, err := edit(slices.Clone(have.Services))
 	if err != nil {
 		return have, err
 	}
 	diff := Differences(have.Services, want)
-	if err := d.apply(ctx, want); err != nil {
-		return have, err
+	if len(diff) > 0 {
+		// Half a change is none: whoever asked may be gone by the time it is made.
+		if err := d.apply(context.WithoutCancel(ctx), want); err != nil {
+			return have, err
+		}
 	}
 	d.events.add(event.Event{Kind: event.Audit, Actor: by, Reason: "configuration", Service: onlyService(diff), Detail: describe(diff)})
 	d.events.add(event.Event{Kind: event.ConfigChanged, Reason: by.Name, Service: onlyService(diff), Count: len(want), Detail: describe(diff)})
 	return d.store.State(), nil
 }
 
-// changeable reports as an error that nothing can be changed now. d.change is
-// locked.
+// changeable reports as an error that the services cannot be changed now.
+// d.change is locked.
 func (d *Daemon) changeable() error {
 	if why := d.degraded.Load(); why != nil {
 		return fmt.Errorf("%w: %s", ErrDegraded, *why)
 	}
-	if !d.ready.Load() {
+	return d.serving()
+}
+
+// serving reports as an error that the state is not to be written: it is not
+// in the kernel yet, or the daemon ends. d.change is locked.
+func (d *Daemon) serving() error {
+	switch {
+	case d.closed:
+		return fmt.Errorf("%w: the daemon is stopping", ErrDegraded)
+	case !d.ready.Load():
 		return fmt.Errorf("%w: the daemon is starting", ErrDegraded)
+	default:
+		return nil
 	}
-	return nil
 }
 
 // apply makes services the configuration. d.change is locked.
@@ -183,10 +200,14 @@ func onlyService(diff []string) string {
 	return name
 }
 
-// ChangeTokens makes what edit returns the tokens, on disk or not at all.
+// ChangeTokens makes what edit returns the tokens, on disk or not at all. It
+// works while the daemon is degraded too: a token that was stolen must go.
 func (d *Daemon) ChangeTokens(_ context.Context, by event.Actor, edit func(have []store.Token) ([]store.Token, error)) error {
 	d.change.Lock()
 	defer d.change.Unlock()
+	if err := d.serving(); err != nil {
+		return err
+	}
 	next := d.store.State()
 	have := next.Tokens
 	want, err := edit(slices.Clone(have))
@@ -247,8 +268,10 @@ func (d *Daemon) Plan(services []balancer.Service) (*balancer.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := d.snapshot.Load()
-	return d.build(planned, nil, balancer.Down, func(v *balancer.View) balancer.Bindings {
+	d.change.Lock()
+	now, states := d.snapshot.Load(), stillDraining(planned, d.states)
+	d.change.Unlock()
+	return d.buildFor(states, planned, nil, balancer.Down, func(v *balancer.View) balancer.Bindings {
 		was := now.View(v.Service.Name)
 		if was == nil || nft.KeyFingerprint(&was.Service.Key) != nft.KeyFingerprint(&v.Service.Key) {
 			return nil
@@ -266,4 +289,27 @@ func (d *Daemon) assignLoosely(services []balancer.Service) ([]balancer.Service,
 		return nil, err
 	}
 	return st.Services, nil
+}
+
+// tellStates tells of backends that are in another state now than before.
+func (d *Daemon) tellStates(before, now *balancer.Snapshot) {
+	for _, v := range now.Views {
+		was := before.View(v.Service.Name)
+		if was == nil || was == v {
+			continue
+		}
+		for i := range v.Service.Backends {
+			b := &v.Service.Backends[i]
+			if was.Backend(b.ID) == nil || was.State(b.ID) == v.State(b.ID) {
+				continue
+			}
+			reason := "admin " + string(b.Admin)
+			if _, over := d.states[b.ID]; over {
+				reason = "drain timeout is over"
+			}
+			d.events.add(event.Event{
+				Kind: event.BackendState, Service: v.Service.Name, Backend: b.Name, Reason: reason, Detail: "is " + v.State(b.ID).String(),
+			})
+		}
+	}
 }

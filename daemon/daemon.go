@@ -59,10 +59,12 @@ type Daemon struct {
 	started time.Time
 
 	ready    atomic.Bool
-	degraded atomic.Pointer[string] // why; nil while all is well
+	degraded atomic.Pointer[string] // why no change is taken; nil while one is
+	broken   atomic.Pointer[string] // why the table is not repaired yet; nil while it is as applied
 
 	store     *store.Store
 	rules     *nft.Ruleset
+	table     table // rules, but for tests in which the kernel refuses something
 	conntrack *ctsync.Kernel
 	claim     net.Listener // of the network namespace
 	sync      *ctsync.Sync
@@ -72,6 +74,14 @@ type Daemon struct {
 	change   sync.Mutex // held while the configuration changes; guards the following
 	states   map[uint16]balancer.State
 	draining map[uint16]time.Time // since when
+	undone   *balancer.Snapshot   // of the change that degraded the daemon
+	closed   bool
+}
+
+// table is what a change makes use of in the kernel's.
+type table interface {
+	Apply(want *nft.Table) error
+	Put(v *balancer.View, zoneBase uint16, es []balancer.Element) error
 }
 
 // New prepares a daemon: it locks and reads the state and finds out what the
@@ -98,7 +108,7 @@ func New(opts Options) (*Daemon, error) {
 	if err != nil {
 		return nil, errors.Join(err, conntrack.Close(), rules.Close(), st.Close())
 	}
-	d.store, d.rules, d.conntrack, d.claim = st, rules, conntrack, claim
+	d.store, d.rules, d.table, d.conntrack, d.claim = st, rules, rules, conntrack, claim
 	f := rules.Features()
 	d.log.Info("kernel", "queue", queueKind(f), "payload_offset", f.PayloadOffset, "key_bytes", f.KeyBytes, "destroy_elements", f.DestroyElements)
 	return d, nil
@@ -138,6 +148,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	watcher, err := d.rules.Watch() // here, where the thread is in the right namespace
+	if err != nil {
+		return err
+	}
 	d.events = newEventLog(d.log, d.file.Log.Keys, next.Secret, d.kept, d.opts.Events)
 	d.sync = ctsync.New(ctsync.Options{
 		Conntrack: d.conntrack, Elements: d.rules, Events: d.events.add,
@@ -158,7 +172,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	})
 	if err != nil {
 		stopSync()
-		return errors.Join(err, g.Wait())
+		return errors.Join(err, g.Wait(), watcher.Close())
 	}
 	d.queue = queue
 	d.rules.Quiesce(func(change func() error) error {
@@ -171,7 +185,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		defer d.sayQueues()
 		return queue.Run(ctx)
 	}))
-	g.Go(named("start", func() error { return d.start(ctx, next) }))
+	g.Go(named("start", func() error { return d.start(ctx, next, watcher) }))
 	if d.opts.API != nil {
 		g.Go(named("API", func() error { return d.opts.API(ctx, d) }))
 	}
@@ -179,11 +193,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 }
 
 // start puts the state into the kernel and then keeps it there until ctx ends.
-func (d *Daemon) start(ctx context.Context, next store.State) error {
-	watcher, err := d.rules.Watch()
-	if err != nil {
-		return err
-	}
+func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watcher) error {
 	if err := d.install(ctx, next); err != nil {
 		return errors.Join(err, watcher.Close())
 	}
@@ -241,7 +251,11 @@ func named(name string, task func() error) func() error {
 	}
 }
 
+// close waits for a change that is under way: none is broken off halfway.
 func (d *Daemon) close() {
+	d.change.Lock()
+	defer d.change.Unlock()
+	d.closed = true
 	if err := errors.Join(d.conntrack.Close(), d.rules.Close(), d.claim.Close(), d.store.Close()); err != nil {
 		d.log.Warn("close", "error", err)
 	}
@@ -254,21 +268,20 @@ func (d *Daemon) housekeeping(ctx context.Context, drift <-chan struct{}) error 
 	defer second.Stop()
 	save := time.NewTimer(saveEvery)
 	defer save.Stop()
-	broken := false // the table is not as it should be, and could not be repaired yet
 	for {
 		select {
 		case <-ctx.Done():
 			d.saveSessions()
 			return nil
 		case <-drift:
-			broken = !d.repair(ctx)
+			d.mend(ctx)
 		case <-d.opts.HUP:
 			if err := d.Reload(ctx); err != nil {
 				d.log.Error("reload: nothing has changed", "error", err)
 			}
 		case <-second.C:
-			if broken || d.degraded.Load() != nil {
-				broken = !d.recover(ctx)
+			if d.broken.Load() != nil || d.degraded.Load() != nil {
+				d.mend(ctx)
 			}
 			d.endDrains(ctx)
 		case <-save.C:

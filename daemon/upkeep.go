@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/roamlb/roamlb/balancer"
-	"github.com/roamlb/roamlb/event"
 	"github.com/roamlb/roamlb/store"
 )
 
@@ -40,64 +39,6 @@ func (d *Daemon) saveSessions() time.Duration {
 	return time.Since(begin)
 }
 
-// repair puts right what others changed in our table, and reports whether it
-// is as it should be.
-func (d *Daemon) repair(ctx context.Context) bool {
-	begin := d.now()
-	diff, err := d.rules.Verify()
-	if err != nil {
-		d.log.Warn("compare table", "error", err)
-		return false
-	}
-	if len(diff) == 0 {
-		return true
-	}
-	d.events.add(event.Event{Kind: event.Drift, Count: len(diff), Detail: strings.Join(diff, "; ")})
-	d.change.Lock()
-	defer d.change.Unlock()
-	if err := d.rules.Repair(); err != nil {
-		d.log.Error("repair table", "error", err)
-		return false
-	}
-	s := d.snapshot.Load()
-	d.deleteForeign(ctx, s)
-	if err := d.writeOffRing(s, s); err != nil {
-		d.log.Warn("write sessions off the ring", "error", err)
-	}
-	d.sync.Reconcile()
-	d.events.add(event.Event{Kind: event.Repaired, Count: len(diff), Delay: time.Duration(d.now() - begin)})
-	return true
-}
-
-// degrade notes that the kernel does not have the configuration, for a reason.
-func (d *Daemon) degrade(why error) {
-	text := why.Error()
-	d.degraded.Store(&text)
-	d.events.add(event.Event{Kind: event.Degraded, Detail: text})
-}
-
-// recover puts the configuration into the kernel again where a change that
-// failed has left something else, and repairs what others did. It reports
-// whether the table is as it should be.
-func (d *Daemon) recover(ctx context.Context) bool {
-	if d.degraded.Load() == nil {
-		return d.repair(ctx)
-	}
-	d.change.Lock()
-	restored := d.build(d.store.State().Services, nil, balancer.Down, tablesOf(d.snapshot.Load()))
-	err := d.put(restored)
-	if err == nil {
-		d.degraded.Store(nil)
-	}
-	d.change.Unlock()
-	if err != nil {
-		d.log.Warn("put the configuration back", "error", err)
-		return false
-	}
-	d.events.add(event.Event{Kind: event.Repaired, Detail: "the configuration is in the kernel again"})
-	return d.repair(ctx)
-}
-
 // noteDrains remembers since when backends drain.
 func (d *Daemon) noteDrains(s *balancer.Snapshot) {
 	draining := make(map[uint16]time.Time)
@@ -121,6 +62,9 @@ func (d *Daemon) noteDrains(s *balancer.Snapshot) {
 func (d *Daemon) endDrains(ctx context.Context) {
 	d.change.Lock()
 	defer d.change.Unlock()
+	if d.degraded.Load() != nil {
+		return // not before that is mended
+	}
 	var over []uint16
 	for _, v := range d.snapshot.Load().Views {
 		for i := range v.Service.Backends {
@@ -141,7 +85,7 @@ func (d *Daemon) endDrains(ctx context.Context) {
 	for _, id := range over {
 		d.states[id] = balancer.Down
 	}
-	if err := d.switchTo(ctx, d.store.State().Services, func() error { return nil }); err != nil {
+	if err := d.switchTo(context.WithoutCancel(ctx), d.store.State().Services, func() error { return nil }); err != nil {
 		d.states = before
 		d.log.Error("take drained backends down", "error", err)
 	}
