@@ -177,7 +177,7 @@ func TestMembersThatNeedARestart(t *testing.T) {
 		{"log", "level: debug", "level: info"},
 		{"log", "keys: full", "keys: hash"},
 		{"log", "format: json", "format: text"},
-		{"api", `socket: ""`, "socket: /run/roamlb-test.sock"},
+		{"api", `listen: ""`, `listen: "127.0.0.1:7071"`},
 		{"mark_mask", "services:", "mark_mask: 0x00000fff\nservices:"},
 		{"zone_base", "services:", "zone_base: 100\nservices:"},
 		{"netns", "services:", "netns: elsewhere\nservices:"},
