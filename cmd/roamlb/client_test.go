@@ -207,3 +207,23 @@ func TestUnreachable(t *testing.T) {
 		t.Error("the error says nothing")
 	}
 }
+
+// Packages ship what this writes: each command has a page, and completions are
+// scripts of their shells.
+func TestManPagesAndCompletions(t *testing.T) {
+	dir := t.TempDir()
+	cmd := root()
+	cmd.SetArgs([]string{"generate", dir})
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	for file, part := range map[string]string{
+		"man1/roamlb.1": "Exit status", "man1/roamlb-apply.1": "--prune", "man1/roamlb-import-ipvs.1": "ipvsadm", "man1/roamlb-token-create.1": "--scope",
+		"completions/roamlb.bash": "bash completion", "completions/_roamlb": "#compdef roamlb", "completions/roamlb.fish": "fish",
+	} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil || !strings.Contains(strings.ReplaceAll(string(text), "\\", ""), part) {
+			t.Errorf("%s: %v, has no %q", file, err, part)
+		}
+	}
+}

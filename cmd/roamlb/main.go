@@ -60,7 +60,7 @@ there is, or somebody else was faster; 5 the token is missing or may not;
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(serveCommand(), checkCommand(), demoCommand(), flushCommand())
+	cmd.AddCommand(serveCommand(), checkCommand(), demoCommand(), flushCommand(), manCommand())
 	for _, client := range clientCommands() {
 		cmd.AddCommand(client)
 	}
