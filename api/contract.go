@@ -231,11 +231,11 @@ func (p *Problem) body(op *operation, body []byte) {
 			p.at("", "%v", one)
 			continue
 		}
-		pointer := ""
+		var pointer strings.Builder
 		for _, part := range schema.JSONPointer() {
-			pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(part)
+			pointer.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(part))
 		}
-		p.at(pointer, "%s", plainReason(schema))
+		p.at(pointer.String(), "%s", plainReason(schema))
 	}
 }
 
