@@ -2,6 +2,9 @@ module github.com/roamlb/roamlb
 
 go 1.26
 
+// npm packages can hold Go files.
+ignore ./web/node_modules
+
 // From v1.10 to v1.11.2 conntrack.Get hangs.
 exclude (
 	github.com/mdlayher/netlink v1.10.0
