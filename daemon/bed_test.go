@@ -37,6 +37,7 @@ type bed struct {
 	*Daemon
 	t       *testing.T
 	clients *lab.Clients
+	echoes  []*lab.Echo // on port, in the order of the backends
 	file    *config.File
 	token   string // the first one's secret
 	end     func() // stops the daemon
@@ -50,13 +51,12 @@ func newBed(t *testing.T, backends int, services func(*lab.Network) []balancer.S
 		t.Fatal(err)
 	}
 	b := &bed{Network: n, t: t, clients: lab.NewClients(n.Clients, lab.ClientOptions{}), file: config.Default()}
-	var echoes []*lab.Echo
 	t.Cleanup(func() {
 		if b.end != nil {
 			b.end()
 		}
 		errs := []error{b.clients.Close()}
-		for _, e := range echoes {
+		for _, e := range b.echoes {
 			errs = append(errs, e.Close())
 		}
 		if err := errors.Join(append(errs, n.Close())...); err != nil {
@@ -68,7 +68,7 @@ func newBed(t *testing.T, backends int, services func(*lab.Network) []balancer.S
 		if err != nil {
 			t.Fatal(err)
 		}
-		echoes = append(echoes, e)
+		b.echoes = append(b.echoes, e)
 	}
 	b.file.State = filepath.Join(t.TempDir(), "state.json")
 	b.file.Queues.Count = 2
