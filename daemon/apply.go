@@ -248,7 +248,7 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 		d.states = states
 		if undo := d.back(ctx, old, mid); undo != nil {
 			err = errors.Join(err, undo)
-			d.degrade(mid, undo)
+			d.degrade(undone{old, mid}, undo)
 		}
 		eachTable(mid, d.sync.Discard)
 		return err
@@ -279,9 +279,6 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 
 // enter makes mid what the kernel and Go decide by, and has it committed.
 func (d *Daemon) enter(old, mid *balancer.Snapshot, arriving map[string][]balancer.Backend, commit func() error) error {
-	if err := d.writeOffRing(old, mid); err != nil {
-		return err
-	}
 	if len(arriving) > 0 {
 		prepared := d.build(servicesOf(old), arriving, balancer.Draining, tablesOf(old))
 		if err := d.table.Apply(d.compile(prepared)); err != nil {
@@ -311,37 +308,51 @@ func stillDraining(services []balancer.Service, states map[uint16]balancer.State
 	return out
 }
 
-// put makes s what packets are decided by, in Go first and then in the kernel.
+// put makes s what packets are decided by, in Go first and then in the kernel,
+// which between them learns who is not where the new ring says.
 func (d *Daemon) put(s *balancer.Snapshot) error {
 	was := d.snapshot.Load()
 	if err := d.queue.SetCopyRange(max(was.CopyRange(), s.CopyRange())); err != nil {
 		return err
 	}
 	d.snapshot.Store(s)
+	if err := d.writeOffRing(was, s); err != nil {
+		return err
+	}
 	if err := d.table.Apply(d.compile(s)); err != nil {
 		return err
 	}
 	return d.queue.SetCopyRange(s.CopyRange())
 }
 
-// back restores the old configuration after the change to mid failed, and lets
-// go of what was bound to backends that did not come.
+// back restores the old configuration after the change to mid failed, in the
+// order in which backends leave: those that did not come are let go of before
+// their translation ends.
 func (d *Daemon) back(ctx context.Context, old, mid *balancer.Snapshot) error {
-	restored := d.build(servicesOf(old), nil, balancer.Down, tablesOf(old))
-	if err := d.put(restored); err != nil {
+	services := servicesOf(old)
+	gone := leavingBackends(mid, services)
+	restored := d.build(services, nil, balancer.Down, tablesOf(old))
+	first := restored
+	if len(gone) > 0 {
+		first = d.build(services, gone, balancer.Down, tablesOf(old))
+	}
+	// The kernel may go by mid's ring still, and Go has bound sessions by the
+	// old one since.
+	err := d.writeOffRing(mid, mid)
+	if err == nil {
+		err = d.put(first)
+	}
+	if err != nil {
 		return fmt.Errorf("put the old configuration back: %w", err)
 	}
 	var errs []error
-	for _, v := range mid.Views {
-		was := old.View(v.Service.Name)
-		if was == nil {
-			continue
+	for name, backends := range gone {
+		for _, b := range backends {
+			errs = append(errs, d.sync.EvictBackend(ctx, mid.View(name), b.ID, "change-undone"))
 		}
-		for _, b := range v.Service.Backends {
-			if was.Backend(b.ID) == nil {
-				errs = append(errs, d.sync.EvictBackend(ctx, v, b.ID, "change-undone"))
-			}
-		}
+	}
+	if len(gone) > 0 {
+		errs = append(errs, d.put(restored))
 	}
 	return errors.Join(errs...)
 }

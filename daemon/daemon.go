@@ -74,9 +74,12 @@ type Daemon struct {
 	change   sync.Mutex // held while the configuration changes; guards the following
 	states   map[uint16]balancer.State
 	draining map[uint16]time.Time // since when
-	undone   *balancer.Snapshot   // of the change that degraded the daemon
+	undone   undone               // the change that degraded the daemon
 	closed   bool
 }
+
+// undone is a change that could be neither made nor taken back.
+type undone struct{ old, mid *balancer.Snapshot }
 
 // table is what a change makes use of in the kernel's.
 type table interface {
