@@ -67,14 +67,15 @@ func (o *obstacle) Put(v *balancer.View, zoneBase uint16, es []balancer.Element)
 	return o.table.Put(v, zoneBase, es)
 }
 
-// poison has the kernel itself refuse a table: at the very end of the
-// transaction comes a verdict that leads nowhere.
+// poison has the kernel itself refuse a table: near the end of the transaction
+// comes a verdict that leads nowhere.
 func poison(want *nft.Table) {
-	for _, m := range want.Maps {
-		if m.Name == "translate6" {
-			m.Elements = append(m.Elements, nft.Element{Key: make([]byte, 20), Goto: "nowhere"})
-		}
-	}
+	const typeIPv4, typeVerdict = 7, 0xffffff00
+	*want = nft.Table{Name: want.Name, Chains: want.Chains, Maps: want.Maps, Timeouts: want.Timeouts}
+	want.Maps = append(want.Maps, &nft.Map{
+		Name: "poison", Key: nft.Type{ID: typeIPv4, Len: 4}, Data: nft.Type{ID: typeVerdict},
+		Elements: []nft.Element{{Key: make([]byte, 4), Goto: "nowhere"}},
+	})
 }
 
 // disk puts the state on a file system of its own of 256 KiB, before the daemon

@@ -28,8 +28,8 @@ func (d *Daemon) mend(ctx context.Context) {
 		return
 	}
 	s := d.snapshot.Load()
-	d.deleteForeign(ctx, s)
-	if err := d.writeOffRing(s, s); err != nil {
+	d.deleteForeign(ctx, listeners(s))
+	if err := d.writeOffRing(nil, s, s); err != nil {
 		d.log.Warn("write sessions off the ring", "error", err)
 	}
 	d.sync.Reconcile()
