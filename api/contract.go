@@ -134,9 +134,9 @@ func faults(p *Problem, err error) {
 	case errors.As(err, &request) && request.Parameter != nil:
 		for _, reason := range reasons(request) {
 			if request.Parameter.In == openapi3.ParameterInHeader {
-				p.header(request.Parameter.Name, "%s", reason)
+				p.noteHeader(request.Parameter.Name, "%s", reason)
 			} else {
-				p.of(request.Parameter.Name, "%s", reason)
+				p.noteParameter(request.Parameter.Name, "%s", reason)
 			}
 		}
 	case errors.As(err, &many):
@@ -144,7 +144,7 @@ func faults(p *Problem, err error) {
 			faults(p, one)
 		}
 	default:
-		p.at("", "%v", err)
+		p.note("", "%v", err)
 	}
 }
 
@@ -198,9 +198,9 @@ func (p *Problem) unknownQuery(op *operation, item *openapi3.PathItem, r *http.R
 	for name, values := range r.URL.Query() {
 		switch {
 		case !known[name]:
-			p.of(name, "is not a known parameter")
+			p.noteParameter(name, "is not a known parameter")
 		case len(values) > 1 && name != "kind":
-			p.of(name, "is given %d times", len(values))
+			p.noteParameter(name, "is given %d times", len(values))
 		}
 	}
 }
@@ -214,7 +214,7 @@ func (p *Problem) body(op *operation, body []byte) {
 	var value any
 	if err := json.Unmarshal(body, &value); err != nil {
 		p.Status = http.StatusBadRequest
-		p.at("", "is not JSON: %v", err)
+		p.note("", "is not JSON: %v", err)
 		return
 	}
 	err := media.Schema.Value.VisitJSON(value, openapi3.MultiErrors(), openapi3.VisitAsRequest())
@@ -228,14 +228,14 @@ func (p *Problem) body(op *operation, body []byte) {
 	for _, one := range many {
 		var schema *openapi3.SchemaError
 		if !errors.As(one, &schema) {
-			p.at("", "%v", one)
+			p.note("", "%v", one)
 			continue
 		}
-		pointer := ""
+		var pointer strings.Builder
 		for _, part := range schema.JSONPointer() {
-			pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(part)
+			pointer.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(part))
 		}
-		p.at(pointer, "%s", plainReason(schema))
+		p.note(pointer.String(), "%s", plainReason(schema))
 	}
 }
 

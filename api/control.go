@@ -75,4 +75,5 @@ type handlers struct {
 	auth     *authenticator
 	contract *contract
 	metrics  http.Handler
+	pages    http.Handler // for browsers
 }

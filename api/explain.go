@@ -42,18 +42,18 @@ func packetOf(p *openapi.Packet) (client, listener netip.AddrPort, payload []byt
 	wrong := invalid.because("")
 	read := func(pointer string, text *string) (at netip.AddrPort) {
 		if text == nil {
-			wrong.at(pointer, "is missing: of a payload it has to be told")
+			wrong.note(pointer, "is missing: of a payload it has to be told")
 			return at
 		}
 		at, e := netip.ParseAddrPort(*text)
 		if e != nil {
-			wrong.at(pointer, "must be an address and a port")
+			wrong.note(pointer, "must be an address and a port")
 		}
 		return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 	}
 	client, listener = read("/client", p.Client), read("/listener", p.Listener)
 	if len(wrong.Errors) == 0 && client.Addr().Is6() != listener.Addr().Is6() {
-		wrong.at("/client", "is of another family than the listener")
+		wrong.note("/client", "is of another family than the listener")
 	}
 	if len(wrong.Errors) > 0 {
 		return client, listener, nil, wrong

@@ -205,6 +205,7 @@ func TestEventStream(t *testing.T) {
 	w.do("GET", "/v1/events?kind=audit&limit=1", nil).want(t, 200, `"kind":"audit"`, `"next"`)
 	w.do("GET", "/v1/events?cursor=x", nil).want(t, 422)
 }
+
 func modeOf(t *testing.T, path string) fs.FileMode {
 	t.Helper()
 	info, err := os.Stat(path)

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"crypto/sha256"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -126,9 +127,7 @@ func (s *replays) drop(one *replay) {
 
 // write answers with what was answered before.
 func (r *replay) write(w http.ResponseWriter) {
-	for name, values := range r.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), r.header)
 	w.Header().Set("Idempotency-Replayed", "true")
 	w.WriteHeader(r.status)
 	_, _ = w.Write(r.body) // the client may be gone

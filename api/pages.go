@@ -59,15 +59,7 @@ func (h *handlers) GetDescription(ctx context.Context, _ openapi.GetDescriptionR
 	}), request: requestIn(ctx)}, nil
 }
 
-// docsMissing is what /docs says where the viewer was not built.
-const docsMissing = "<!doctype html><meta charset=utf-8><title>roamlb API</title>" +
-	"<p>The documentation's viewer is not in this build: make it with Node 20 or newer and <code>make web</code>. " +
-	"The description itself is <a href=\"/openapi.json\">/openapi.json</a>.\n"
-
 // GetDocs is GET /docs.
 func (h *handlers) GetDocs(ctx context.Context, _ openapi.GetDocsRequestObject) (openapi.GetDocsResponseObject, error) {
-	return raw{handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write([]byte(docsMissing))
-	}), request: requestIn(ctx)}, nil
+	return raw{handler: h.pages, request: requestIn(ctx)}, nil
 }

@@ -70,21 +70,34 @@ func (k problemKind) because(format string, args ...any) *Problem {
 	return &Problem{Type: "urn:roamlb:problem:" + k.name, Title: k.title, Status: k.status, Detail: fmt.Sprintf(format, args...)}
 }
 
-// at adds a fault at a JSON pointer.
-func (p *Problem) at(pointer, format string, args ...any) *Problem {
+// note adds a fault at a JSON pointer.
+func (p *Problem) note(pointer, format string, args ...any) {
 	p.Errors = append(p.Errors, Fault{Pointer: &pointer, Detail: fmt.Sprintf(format, args...)})
-	return p
 }
 
-// of adds a fault of a parameter.
-func (p *Problem) of(parameter, format string, args ...any) *Problem {
-	p.Errors = append(p.Errors, Fault{Parameter: parameter, Detail: fmt.Sprintf(format, args...)})
-	return p
+// noteParameter adds a fault of a parameter.
+func (p *Problem) noteParameter(name, format string, args ...any) {
+	p.Errors = append(p.Errors, Fault{Parameter: name, Detail: fmt.Sprintf(format, args...)})
 }
 
-// header adds a fault of a header.
-func (p *Problem) header(name, format string, args ...any) *Problem {
+// noteHeader adds a fault of a header.
+func (p *Problem) noteHeader(name, format string, args ...any) {
 	p.Errors = append(p.Errors, Fault{Header: name, Detail: fmt.Sprintf(format, args...)})
+}
+
+// at is note for a problem that is being made; so are of and header.
+func (p *Problem) at(pointer, format string, args ...any) *Problem {
+	p.note(pointer, format, args...)
+	return p
+}
+
+func (p *Problem) of(parameter, format string, args ...any) *Problem {
+	p.noteParameter(parameter, format, args...)
+	return p
+}
+
+func (p *Problem) header(name, format string, args ...any) *Problem {
+	p.noteHeader(name, format, args...)
 	return p
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/roamlb/roamlb/daemon"
 	"github.com/roamlb/roamlb/openapi"
 	"github.com/roamlb/roamlb/store"
+	"github.com/roamlb/roamlb/web"
 )
 
 const (
@@ -33,7 +34,8 @@ func newHandler(o Options, own names) (func(viaSocket bool) http.Handler, error)
 	h := &handlers{Daemon: o.Daemon, file: o.File, version: o.Version, log: o.Log, auth: auth, contract: c}
 	h.metrics = newMetrics(h)
 	mux := chi.NewRouter()
-	mux.NotFound(func(w http.ResponseWriter, r *http.Request) { notFound.because("no such path").write(w, r) })
+	h.pages = web.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { notFound.because("no such path").write(w, r) }))
+	mux.NotFound(h.pages.ServeHTTP)
 	mux.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { refuseMethod(mux, w, r) })
 	routes := openapi.NewStrictHandlerWithOptions(h, nil, openapi.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  unreadable,
@@ -210,10 +212,10 @@ func problemOfConfig(wrong *config.Error) *Problem {
 	}
 	p := kind.because("")
 	for i := range wrong.Problems {
-		p.at(wrong.Problems[i].Pointer, "%s", wrong.Problems[i].Message)
+		p.note(wrong.Problems[i].Pointer, "%s", wrong.Problems[i].Message)
 	}
 	if wrong.More > 0 {
-		p.at("", "and %d more", wrong.More)
+		p.note("", "and %d more", wrong.More)
 	}
 	return p
 }

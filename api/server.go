@@ -40,7 +40,7 @@ type Server struct {
 func Listen(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{settings: o.File.API, log: o.Log}
 	if o.File.API.TLS.Cert != "" {
-		certs, err := loadCertificates(o.File.API.TLS)
+		certs, err := loadCertificates(o.File.API.TLS, o.Log)
 		if err != nil {
 			return nil, fmt.Errorf("api.tls: %w", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -17,13 +18,13 @@ import (
 // use.
 type certificates struct {
 	files config.TLS
+	log   *slog.Logger
 
 	mu     sync.Mutex // guards the following
 	looked time.Time
 	stamps [3]stamp
 	config *tls.Config
 	names  []string
-	err    error // of the last reading; the files before it serve on
 }
 
 // stamp tells states of a file apart.
@@ -36,8 +37,8 @@ type stamp struct {
 const lookEvery = time.Second
 
 // loadCertificates reads the files for the first time.
-func loadCertificates(files config.TLS) (*certificates, error) {
-	c := &certificates{files: files}
+func loadCertificates(files config.TLS, log *slog.Logger) (*certificates, error) {
+	c := &certificates{files: files, log: log}
 	if err := c.read(); err != nil {
 		return nil, err
 	}
@@ -60,7 +61,9 @@ func (c *certificates) current() *tls.Config {
 	if now := time.Now(); now.Sub(c.looked) >= lookEvery {
 		c.looked = now
 		if c.stampsNow() != c.stamps {
-			c.err = c.read()
+			if err := c.read(); err != nil {
+				c.log.Error("the certificate as it was serves on", "error", err)
+			}
 		}
 	}
 	return c.config
@@ -72,13 +75,6 @@ func (c *certificates) hostNames() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.names
-}
-
-// failure is why the files as they are cannot be used; nil where they can.
-func (c *certificates) failure() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
 }
 
 func (c *certificates) stampsNow() (out [3]stamp) {

@@ -99,6 +99,10 @@ func (d *Daemon) buildFor(
 	views := make([]*balancer.View, len(services))
 	f := d.rules.Features()
 	for i := range services {
+		if v := d.compiled(&services[i], known, also); v != nil {
+			views[i] = v
+			continue
+		}
 		svc := services[i]
 		states := known
 		if more := also[svc.Name]; len(more) > 0 {
@@ -117,8 +121,56 @@ func (d *Daemon) buildFor(
 	return balancer.NewSnapshot(d.marks(), d.file.ZoneBase, views)
 }
 
+// compiled is the view of a service that is as it was; nil where there is none.
+// Whoever finds the same view in two snapshots knows that there is nothing to do
+// for its service.
+func (d *Daemon) compiled(svc *balancer.Service, known map[uint16]balancer.State, also map[string][]balancer.Backend) *balancer.View {
+	s := d.snapshot.Load()
+	if s == nil || len(also[svc.Name]) > 0 {
+		return nil
+	}
+	v := s.View(svc.Name)
+	if v == nil || v.Bindings == nil || !v.Service.Equal(svc) {
+		return nil
+	}
+	for i := range svc.Backends {
+		b := &svc.Backends[i]
+		want, ok := known[b.ID]
+		if !ok {
+			want = b.Admin.State()
+		}
+		if v.State(b.ID) != want {
+			return nil
+		}
+	}
+	return v
+}
+
 // tables is where a view's table of sessions comes from.
 type tables func(*balancer.View) balancer.Bindings
+
+// listeners are those of all services.
+func listeners(s *balancer.Snapshot) []netip.AddrPort {
+	var ls []netip.AddrPort
+	for _, v := range s.Views {
+		ls = append(ls, v.Service.Listen...)
+	}
+	return ls
+}
+
+// newListeners are those that next's services listen on and old's do not, or
+// with another pinning.
+func newListeners(old, next *balancer.Snapshot) []netip.AddrPort {
+	var ls []netip.AddrPort
+	for _, v := range next.Views {
+		for _, l := range v.Service.Listen {
+			if was := old.Lookup(l); was == nil || was.Pinning != v.Pinning {
+				ls = append(ls, l)
+			}
+		}
+	}
+	return ls
+}
 
 // newTables keeps the tables of services whose key stays, and makes others
 // beside those that are in use.
@@ -141,7 +193,7 @@ func eachTable(s *balancer.Snapshot, do func(*ctsync.Table)) {
 }
 
 func (d *Daemon) compile(s *balancer.Snapshot) *nft.Table {
-	return nft.Compile(s, d.queues(), d.rules.Features())
+	return d.compiler.Compile(s)
 }
 
 // install puts the state that the daemon begins with into the kernel, where
@@ -178,7 +230,7 @@ func (d *Daemon) install(ctx context.Context, next store.State) error {
 		}
 	}
 	d.noteDrains(s)
-	d.deleteForeign(ctx, s)
+	d.deleteForeign(ctx, listeners(s))
 	d.sync.Reconcile()
 	return nil
 }
@@ -207,12 +259,11 @@ func (d *Daemon) purge(have store.State) error {
 	return nil
 }
 
-// deleteForeign removes entries to our listeners that are older than the
+// deleteForeign removes entries to listeners of ours that are older than the
 // service: their NAT is settled without us.
-func (d *Daemon) deleteForeign(ctx context.Context, s *balancer.Snapshot) {
-	var ls []netip.AddrPort
-	for _, v := range s.Views {
-		ls = append(ls, v.Service.Listen...)
+func (d *Daemon) deleteForeign(ctx context.Context, ls []netip.AddrPort) {
+	if len(ls) == 0 {
+		return
 	}
 	if _, err := d.sync.DeleteForeign(ctx, ls); err != nil {
 		d.log.Warn("delete conntrack entries older than their service", "error", err)
@@ -248,7 +299,7 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 		d.states = states
 		if undo := d.back(ctx, old, mid); undo != nil {
 			err = errors.Join(err, undo)
-			d.degrade(mid, undo)
+			d.degrade(undone{old, mid}, undo)
 		}
 		eachTable(mid, d.sync.Discard)
 		return err
@@ -261,7 +312,7 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 			d.log.Warn("after a change", "step", what, "error", err)
 		}
 	}
-	warn("write sessions off the ring", d.writeOffRing(mid, mid))
+	warn("write sessions off the ring", d.writeOffRing(old, mid, mid))
 	d.evict(ctx, old, mid, warn)
 	if len(leaving) > 0 {
 		warn("remove backends' translation", d.put(d.build(services, nil, balancer.Down, tablesOf(mid))))
@@ -273,15 +324,12 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 			d.sync.DropTable(v.Service.Name)
 		}
 	}
-	d.deleteForeign(ctx, mid)
+	d.deleteForeign(ctx, newListeners(old, mid))
 	return nil
 }
 
 // enter makes mid what the kernel and Go decide by, and has it committed.
 func (d *Daemon) enter(old, mid *balancer.Snapshot, arriving map[string][]balancer.Backend, commit func() error) error {
-	if err := d.writeOffRing(old, mid); err != nil {
-		return err
-	}
 	if len(arriving) > 0 {
 		prepared := d.build(servicesOf(old), arriving, balancer.Draining, tablesOf(old))
 		if err := d.table.Apply(d.compile(prepared)); err != nil {
@@ -311,37 +359,51 @@ func stillDraining(services []balancer.Service, states map[uint16]balancer.State
 	return out
 }
 
-// put makes s what packets are decided by, in Go first and then in the kernel.
+// put makes s what packets are decided by, in Go first and then in the kernel,
+// which between them learns who is not where the new ring says.
 func (d *Daemon) put(s *balancer.Snapshot) error {
 	was := d.snapshot.Load()
 	if err := d.queue.SetCopyRange(max(was.CopyRange(), s.CopyRange())); err != nil {
 		return err
 	}
 	d.snapshot.Store(s)
+	if err := d.writeOffRing(was, was, s); err != nil {
+		return err
+	}
 	if err := d.table.Apply(d.compile(s)); err != nil {
 		return err
 	}
 	return d.queue.SetCopyRange(s.CopyRange())
 }
 
-// back restores the old configuration after the change to mid failed, and lets
-// go of what was bound to backends that did not come.
+// back restores the old configuration after the change to mid failed, in the
+// order in which backends leave: those that did not come are let go of before
+// their translation ends.
 func (d *Daemon) back(ctx context.Context, old, mid *balancer.Snapshot) error {
-	restored := d.build(servicesOf(old), nil, balancer.Down, tablesOf(old))
-	if err := d.put(restored); err != nil {
+	services := servicesOf(old)
+	gone := leavingBackends(mid, services)
+	restored := d.build(services, nil, balancer.Down, tablesOf(old))
+	first := restored
+	if len(gone) > 0 {
+		first = d.build(services, gone, balancer.Down, tablesOf(old))
+	}
+	// The kernel may go by mid's ring still, and Go has bound sessions by the
+	// old one since.
+	err := d.writeOffRing(old, mid, mid)
+	if err == nil {
+		err = d.put(first)
+	}
+	if err != nil {
 		return fmt.Errorf("put the old configuration back: %w", err)
 	}
 	var errs []error
-	for _, v := range mid.Views {
-		was := old.View(v.Service.Name)
-		if was == nil {
-			continue
+	for name, backends := range gone {
+		for _, b := range backends {
+			errs = append(errs, d.sync.EvictBackend(ctx, mid.View(name), b.ID, "change-undone"))
 		}
-		for _, b := range v.Service.Backends {
-			if was.Backend(b.ID) == nil {
-				errs = append(errs, d.sync.EvictBackend(ctx, v, b.ID, "change-undone"))
-			}
-		}
+	}
+	if len(gone) > 0 {
+		errs = append(errs, d.put(restored))
 	}
 	return errors.Join(errs...)
 }
@@ -399,10 +461,15 @@ func leavingBackends(old *balancer.Snapshot, services []balancer.Service) map[st
 }
 
 // writeOffRing records the live sessions that next's rings would send
-// elsewhere, so that the kernel keeps them too.
-func (d *Daemon) writeOffRing(old, next *balancer.Snapshot) error {
+// elsewhere than to the backends that they have, so that the kernel keeps them
+// too. It has the maps of now. Of views that are before's as well it knows
+// already; a before of nil is for one that knows nothing.
+func (d *Daemon) writeOffRing(before, now, next *balancer.Snapshot) error {
 	for _, v := range next.Views {
-		was := old.View(v.Service.Name)
+		if before != nil && before.View(v.Service.Name) == v {
+			continue
+		}
+		was := now.View(v.Service.Name)
 		if was == nil || v.Pinning != balancer.PinSession || was.Pinning != balancer.PinSession ||
 			nft.KeyFingerprint(&was.Service.Key) != nft.KeyFingerprint(&v.Service.Key) {
 			continue

@@ -74,9 +74,13 @@ type Daemon struct {
 	change   sync.Mutex // held while the configuration changes; guards the following
 	states   map[uint16]balancer.State
 	draining map[uint16]time.Time // since when
-	undone   *balancer.Snapshot   // of the change that degraded the daemon
+	compiler *nft.Compiler
+	undone   undone // the change that degraded the daemon
 	closed   bool
 }
+
+// undone is a change that could be neither made nor taken back.
+type undone struct{ old, mid *balancer.Snapshot }
 
 // table is what a change makes use of in the kernel's.
 type table interface {
@@ -110,6 +114,7 @@ func New(opts Options) (*Daemon, error) {
 	}
 	d.store, d.rules, d.table, d.conntrack, d.claim = st, rules, rules, conntrack, claim
 	f := rules.Features()
+	d.compiler = nft.NewCompiler(d.queues(), f)
 	d.log.Info("kernel", "queue", queueKind(f), "payload_offset", f.PayloadOffset, "key_bytes", f.KeyBytes, "destroy_elements", f.DestroyElements)
 	return d, nil
 }

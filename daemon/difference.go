@@ -20,6 +20,9 @@ func Differences(have, want []balancer.Service) []string {
 		w := &want[i]
 		h := old[w.Name]
 		delete(old, w.Name)
+		if h != nil && h.Equal(w) {
+			continue
+		}
 		if h == nil {
 			out = append(out, "service "+w.Name+" is new")
 			continue

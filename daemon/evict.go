@@ -13,6 +13,9 @@ import (
 func (d *Daemon) evict(ctx context.Context, old, mid *balancer.Snapshot, warn func(string, error)) {
 	for _, v := range old.Views {
 		now := mid.View(v.Service.Name)
+		if now == v {
+			continue
+		}
 		left := withoutListeners(v, now)
 		for i := range v.Service.Backends {
 			b := &v.Service.Backends[i]

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/roamlb/roamlb/balancer"
 	"github.com/roamlb/roamlb/event"
 )
 
@@ -29,8 +28,8 @@ func (d *Daemon) mend(ctx context.Context) {
 		return
 	}
 	s := d.snapshot.Load()
-	d.deleteForeign(ctx, s)
-	if err := d.writeOffRing(s, s); err != nil {
+	d.deleteForeign(ctx, listeners(s))
+	if err := d.writeOffRing(nil, s, s); err != nil {
 		d.log.Warn("write sessions off the ring", "error", err)
 	}
 	d.sync.Reconcile()
@@ -43,11 +42,11 @@ func (d *Daemon) mend(ctx context.Context) {
 func (d *Daemon) putRight(ctx context.Context) ([]string, error) {
 	if d.degraded.Load() != nil {
 		// What was applied last may be just what is not to be.
-		if err := d.back(ctx, d.snapshot.Load(), d.undone); err != nil {
+		if err := d.back(ctx, d.undone.old, d.undone.mid); err != nil {
 			return nil, err
 		}
 		d.degraded.Store(nil)
-		d.undone = nil
+		d.undone = undone{}
 		return []string{"a change that had failed is taken back"}, nil
 	}
 	diff, err := d.rules.Verify()
@@ -61,10 +60,10 @@ func (d *Daemon) putRight(ctx context.Context) ([]string, error) {
 	return diff, d.rules.Repair()
 }
 
-// degrade notes that the change to mid could be neither made nor taken back.
-func (d *Daemon) degrade(mid *balancer.Snapshot, why error) {
+// degrade notes a change that could be neither made nor taken back, and why.
+func (d *Daemon) degrade(change undone, why error) {
 	text := why.Error()
-	d.undone = mid
+	d.undone = change
 	d.degraded.Store(&text)
 	d.events.add(event.Event{Kind: event.Degraded, Detail: text})
 }

@@ -38,7 +38,7 @@ func TestLog(t *testing.T) {
 			}
 		}
 	}
-	if NewLog(1).Boot() == NewLog(1).Boot() {
+	if one, other := NewLog(1), NewLog(1); one.Boot() == other.Boot() {
 		t.Error("two logs have one name")
 	}
 }

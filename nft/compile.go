@@ -31,29 +31,21 @@ type Features struct {
 
 // Compile gives the table that realises a snapshot. It is pure.
 func Compile(s *balancer.Snapshot, q balancer.Queues, f Features) *Table {
-	c := &compiler{snapshot: s, marks: s.Marks, queues: q, features: f, table: &Table{Name: TableName}, zoned: make(map[uint16]bool)}
-	c.shared()
-	c.bound()
-	c.recorded()
-	for _, v := range s.Views {
-		for _, v6 := range families(v) {
-			c.service(v, v6)
-		}
-	}
-	c.answers()
-	c.hooks()
-	return c.table
+	return NewCompiler(q, f).Compile(s)
 }
 
-// compiler gathers a table while it walks the services.
+// compiler gathers a part of a table: that of one view, or what there is but
+// once.
 type compiler struct {
-	snapshot *balancer.Snapshot
 	marks    balancer.Marks
+	zoneBase uint16
 	queues   balancer.Queues
 	features Features
-	table    *Table
+	table    *Table // what is this part's alone
+	common   []*Map // the maps that all services share, with this part's elements
+	origins  []origin
 
-	// One of each a family, IPv4 first.
+	// One of each a family, IPv4 first. They are among common.
 	steer, bind, records    [2]*Map         // daddr . dport -> verdict
 	translate               [2]*Map         // the same
 	listeners, quoted       [2]*Map         // sets of daddr . dport; quoted: of session pinning only
@@ -95,28 +87,33 @@ func (c *compiler) addMap(m *Map) *Map {
 	return m
 }
 
+// addCommon adds a map that all services share.
+func (c *compiler) addCommon(m *Map) *Map {
+	c.common = append(c.common, m)
+	return m
+}
+
 func (c *compiler) addChain(name string, rules ...Rule) {
 	c.table.Chains = append(c.table.Chains, &Chain{Name: name, Rules: rules})
 }
 
 // shared makes the maps that all services share.
 func (c *compiler) shared() {
-	c.zones = c.addMap(&Map{Name: "zones", Key: typeMarkValue, Data: typeZone})
+	c.zones = c.addCommon(&Map{Name: "zones", Key: typeMarkValue, Data: typeZone})
 	for _, v6 := range []bool{false, true} {
 		i, n := fam(v6), suffix(v6)
 		dst := addrPortType(v6)
-		c.listeners[i] = c.addMap(&Map{Name: "listeners" + n, Key: dst})
-		c.quoted[i] = c.addMap(&Map{Name: "quoted" + n, Key: dst})
-		c.steer[i] = c.addMap(&Map{Name: "steer" + n, Key: dst, Data: typeGoto})
-		c.bind[i] = c.addMap(&Map{Name: "bind" + n, Key: dst, Data: typeGoto})
-		c.records[i] = c.addMap(&Map{Name: "record" + n, Key: dst, Data: typeGoto})
-		c.translate[i] = c.addMap(&Map{Name: "translate" + n, Key: dst, Data: typeGoto})
-		c.targets[i] = c.addMap(&Map{Name: "targets" + n, Key: typeZone, Data: dst, Counter: true})
-		c.flowTargets[i] = c.addMap(&Map{Name: "flowtargets" + n, Key: typeMarkValue, Data: dst, Counter: true})
-		c.answersFrom[i] = c.addMap(&Map{Name: "answers" + n, Key: dst, Data: dst})
-		c.sharedFrom[i] = c.addMap(&Map{Name: "answersdropped" + n, Key: dst, Counter: true})
+		c.listeners[i] = c.addCommon(&Map{Name: "listeners" + n, Key: dst})
+		c.quoted[i] = c.addCommon(&Map{Name: "quoted" + n, Key: dst})
+		c.steer[i] = c.addCommon(&Map{Name: "steer" + n, Key: dst, Data: typeGoto})
+		c.bind[i] = c.addCommon(&Map{Name: "bind" + n, Key: dst, Data: typeGoto})
+		c.records[i] = c.addCommon(&Map{Name: "record" + n, Key: dst, Data: typeGoto})
+		c.translate[i] = c.addCommon(&Map{Name: "translate" + n, Key: dst, Data: typeGoto})
+		c.targets[i] = c.addCommon(&Map{Name: "targets" + n, Key: typeZone, Data: dst, Counter: true})
+		c.flowTargets[i] = c.addCommon(&Map{Name: "flowtargets" + n, Key: typeMarkValue, Data: dst, Counter: true})
+		c.answersFrom[i] = c.addCommon(&Map{Name: "answers" + n, Key: dst, Data: dst})
+		c.sharedFrom[i] = c.addCommon(&Map{Name: "answersdropped" + n, Key: dst, Counter: true})
 	}
-	c.table.Timeouts = append(c.table.Timeouts, Timeout{Name: "answers4"}, Timeout{Name: "answers6", V6: true})
 }
 
 // service adds what one service needs in one family.
@@ -133,7 +130,11 @@ func (c *compiler) service(v *balancer.View, v6 bool) {
 		c.dispatch(c.steer, s, "steer"+s.name)
 	}
 	c.translateChain(s)
+	c.originsOf(s)
 }
+
+// zone is the conntrack zone of a backend.
+func (c *compiler) zone(id uint16) uint16 { return c.zoneBase + id }
 
 // service is a view in one family, with the names of its objects.
 type service struct {
@@ -174,7 +175,7 @@ func (c *compiler) elementsOf(s *service) {
 		}
 		to := addrPortKey(netip.AddrPortFrom(a, be.Port))
 		if s.Pinning == balancer.PinSession {
-			c.targets[i].Elements = append(c.targets[i].Elements, Element{Key: host16(c.snapshot.Zone(be.ID)), Data: to})
+			c.targets[i].Elements = append(c.targets[i].Elements, Element{Key: host16(c.zone(be.ID)), Data: to})
 			c.addZone(be.ID, s.State(be.ID))
 		} else if s.State(be.ID) != balancer.Down {
 			c.flowTargets[i].Elements = append(c.flowTargets[i].Elements, Element{Key: host32(c.marks.Fresh() | c.marks.WithID(be.ID)), Data: to})
@@ -189,7 +190,7 @@ func (c *compiler) addZone(id uint16, st balancer.State) {
 		return
 	}
 	c.zoned[id] = true
-	c.zones.Elements = append(c.zones.Elements, Element{Key: key, Data: host16(c.snapshot.Zone(id))})
+	c.zones.Elements = append(c.zones.Elements, Element{Key: key, Data: host16(c.zone(id))})
 }
 
 // sessionMaps makes the maps that hold live bindings: one a key length.
@@ -247,7 +248,7 @@ func (c *compiler) slotsMap(s *service) {
 	for i, id := range ring {
 		d, ok := data[id]
 		if !ok {
-			d = host16(c.snapshot.Zone(id))
+			d = host16(c.zone(id))
 			if s.Pinning == balancer.PinFlow {
 				b := s.Backend(id)
 				d = addrPortKey(netip.AddrPortFrom(b.Address(s.v6), b.Port))
@@ -255,50 +256,6 @@ func (c *compiler) slotsMap(s *service) {
 			data[id] = d
 		}
 		m.Elements[i] = Element{Key: host32(uint32(i)), Data: d}
-	}
-}
-
-// answers fills the maps by which a backend's own first packet leaves as the
-// listener, where its address and port serve just one service.
-func (c *compiler) answers() {
-	type owner struct {
-		listener netip.AddrPort
-		service  string
-		shared   bool
-	}
-	for _, v6 := range []bool{false, true} {
-		owners := make(map[netip.AddrPort]*owner)
-		var order []netip.AddrPort
-		for _, v := range c.snapshot.Views {
-			s := &service{View: v, v6: v6}
-			ls := s.listeners()
-			if len(ls) == 0 {
-				continue
-			}
-			for i := range v.Service.Backends {
-				b := &v.Service.Backends[i]
-				a := b.Address(v6)
-				if !a.IsValid() {
-					continue
-				}
-				at := netip.AddrPortFrom(a, b.Port)
-				if o := owners[at]; o == nil {
-					owners[at] = &owner{listener: ls[0], service: v.Service.Name}
-					order = append(order, at)
-				} else if o.service != v.Service.Name {
-					o.shared = true
-				}
-			}
-		}
-		for _, at := range order {
-			e := Element{Key: addrPortKey(at)}
-			m := c.sharedFrom[fam(v6)]
-			if o := owners[at]; !o.shared {
-				e.Data = addrPortKey(o.listener)
-				m = c.answersFrom[fam(v6)]
-			}
-			m.Elements = append(m.Elements, e)
-		}
 	}
 }
 

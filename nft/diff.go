@@ -21,6 +21,9 @@ type plan struct {
 // they hold; a chain whose rules differ gets all its rules anew.
 func diff(have, want *Table) *plan {
 	p := &plan{}
+	if have.base != nil && have.base == want.base {
+		have, want = apart(have, want)
+	}
 	indexHave := newIndex(have)
 	indexWant := newIndex(want)
 	p.maps(indexHave, want)
@@ -97,7 +100,7 @@ func (p *plan) maps(have index, want *Table) {
 		if m.Data.ID == typeVerdict {
 			continue // its elements name chains, which are made with the switch
 		}
-		for _, r := range elements(msgNewSetElem, want.Name, m.Name, m.Elements) {
+		for _, r := range elements(msgNewSetElem, want.Name, m.Name, m.all()) {
 			push(r)
 		}
 	}
@@ -139,21 +142,25 @@ func (p *plan) elements(have index, want *Table) {
 // elementChanges lists what to add to, and before that to delete from, have. A
 // set of intervals is rewritten whole.
 func elementChanges(have, want *Map) (add, del []Element) {
+	if have == want {
+		return nil, nil
+	}
+	was, is := have.all(), want.all()
 	if want.Intervals {
-		same := len(have.Elements) == len(want.Elements)
-		for i := 0; same && i < len(want.Elements); i++ {
-			same = hasInterval(have.Elements, want.Elements[i])
+		same := len(was) == len(is)
+		for i := 0; same && i < len(is); i++ {
+			same = hasInterval(was, is[i])
 		}
 		if same {
 			return nil, nil
 		}
-		return want.Elements, have.Elements
+		return is, was
 	}
-	old := make(map[string]*Element, len(have.Elements))
-	for i := range have.Elements {
-		old[string(have.Elements[i].Key)] = &have.Elements[i]
+	old := make(map[string]*Element, len(was))
+	for i := range was {
+		old[string(was[i].Key)] = &was[i]
 	}
-	for _, w := range want.Elements {
+	for _, w := range is {
 		h := old[string(w.Key)]
 		delete(old, string(w.Key))
 		if h != nil && bytes.Equal(h.Data, w.Data) && h.Goto == w.Goto {
@@ -164,7 +171,7 @@ func elementChanges(have, want *Map) (add, del []Element) {
 		}
 		add = append(add, w)
 	}
-	for _, e := range have.Elements {
+	for _, e := range was {
 		if old[string(e.Key)] != nil {
 			del = append(del, e)
 		}

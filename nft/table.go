@@ -19,6 +19,11 @@ type Table struct {
 	Chains   []*Chain
 	Maps     []*Map
 	Timeouts []Timeout
+
+	// What it was made of, where a Compiler made it.
+	base    *base
+	parts   []*part // in the order of their names
+	answers *answers
 }
 
 // Chain is a list of rules, hooked into the packet's way if Hook is set.
@@ -70,6 +75,15 @@ type Map struct {
 	Learned   bool          // elements come from the packet path and ctsync: never compared
 	Intervals bool
 	Elements  []Element
+	gather    func() []Element // makes Elements once they are looked at; nil: they are there
+}
+
+// all are the map's elements.
+func (m *Map) all() []Element {
+	if m.gather != nil {
+		m.Elements, m.gather = m.gather(), nil
+	}
+	return m.Elements
 }
 
 // Type is an nftables data type as `nft` names it, and its length in bytes.

@@ -2,10 +2,12 @@ package nft
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/mdlayher/netlink"
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,7 +25,30 @@ func (r *Ruleset) Watch() (*Watcher, error) {
 		return nil, fmt.Errorf("watch nftables: %w", err)
 	}
 	_ = nl.SetReadBuffer(4 << 20) // a small one only means that more is verified
-	return &Watcher{nl: nl, port: r.conn.portID()}, nil
+	port := r.conn.portID()
+	if err := nl.SetBPF(othersOnly(port)); err != nil {
+		return nil, errors.Join(fmt.Errorf("watch nftables: %w", err), nl.Close())
+	}
+	return &Watcher{nl: nl, port: port}, nil
+}
+
+// othersOnly lets no notification in of what one port did. Those of a large
+// change of ours would fill the buffer, and what was lost could be anybody's.
+func othersOnly(port uint32) []bpf.RawInstruction {
+	// A datagram holds notifications of one transaction. nlmsg_pid, in the
+	// host's order, is at 12 of struct nlmsghdr; BPF loads big endian.
+	const pidAt = 12
+	b := binary.NativeEndian.AppendUint32(nil, port)
+	raw, err := bpf.Assemble([]bpf.Instruction{
+		bpf.LoadAbsolute{Off: pidAt, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: binary.BigEndian.Uint32(b), SkipFalse: 1},
+		bpf.RetConstant{Val: 0},
+		bpf.RetConstant{Val: 1<<32 - 1},
+	})
+	if err != nil {
+		panic(err) // a constant program
+	}
+	return raw
 }
 
 // Run calls changed, on its own goroutine, after every transaction of others

@@ -65,12 +65,16 @@ func (a Assigner) Assign(cfg []balancer.Service, prev State) (State, error) {
 	if err := uniqueNames(cfg); err != nil {
 		return State{}, fmt.Errorf("assign ids: %w", err)
 	}
-	ids, seeds := prev.names()
+	same := a.unchanged(cfg, &prev)
+	ids, seeds := prev.names(same)
 	next := State{Revision: prev.Revision, Secret: prev.Secret, Tokens: prev.Tokens, MarkMask: a.MarkMask, ZoneBase: a.ZoneBase, Services: slices.Clone(cfg)}
 	var wanting []*balancer.Backend
 	var names []backendName
 	for i := range next.Services {
 		svc := &next.Services[i]
+		if same[svc.Name] {
+			continue // and shares its memory with prev's
+		}
 		if svc.Seed == 0 {
 			svc.Seed = seeds[svc.Name]
 		}
@@ -115,11 +119,31 @@ func (a Assigner) Assign(cfg []balancer.Service, prev State) (State, error) {
 	return next, nil
 }
 
-func (s *State) names() (ids map[backendName]uint16, seeds map[string]uint32) {
+// unchanged names the services that are as they were, ids and seeds included.
+func (a Assigner) unchanged(cfg []balancer.Service, prev *State) map[string]bool {
+	had := make(map[string]*balancer.Service, len(prev.Services))
+	for i := range prev.Services {
+		had[prev.Services[i].Name] = &prev.Services[i]
+	}
+	same := make(map[string]bool, len(cfg))
+	for i := range cfg {
+		svc := &cfg[i]
+		if was := had[svc.Name]; was != nil && was.Equal(svc) && !slices.ContainsFunc(svc.Backends, func(b balancer.Backend) bool { return b.ID > a.Max }) {
+			same[svc.Name] = true
+		}
+	}
+	return same
+}
+
+// names are the ids and seeds of services, but for some.
+func (s *State) names(but map[string]bool) (ids map[backendName]uint16, seeds map[string]uint32) {
 	ids = make(map[backendName]uint16)
-	seeds = make(map[string]uint32, len(s.Services))
+	seeds = make(map[string]uint32)
 	for i := range s.Services {
 		svc := &s.Services[i]
+		if but[svc.Name] {
+			continue
+		}
 		seeds[svc.Name] = svc.Seed
 		for j := range svc.Backends {
 			ids[backendName{svc.Name, svc.Backends[j].Name}] = svc.Backends[j].ID

@@ -224,8 +224,7 @@ func checkAssigned(t *rapid.T, a Assigner, cfg []balancer.Service, prev, next St
 			wanted++
 		}
 	}
-	var exhausted *ExhaustedError
-	if errors.As(err, &exhausted) {
+	if _, ok := errors.AsType[*ExhaustedError](err); ok {
 		if wanted <= free {
 			t.Fatalf("%d ids are free for %d, but: %v", free, wanted, err)
 		}

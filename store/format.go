@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/roamlb/roamlb/balancer"
 )
 
 // Version is the version of the state file's format that this package writes,
@@ -38,11 +40,56 @@ func seal(body []byte) []byte {
 
 // encode is the content of the file that holds s.
 func encode(s State) ([]byte, error) {
-	body, err := json.Marshal(s)
-	if err != nil {
-		return nil, err
+	var e encoder
+	return e.encode(s)
+}
+
+// encoder encodes one state after the other, and a service anew only where it
+// has changed. The zero encoder is ready; it is not safe for concurrent use.
+type encoder struct{ services map[string]encoded }
+
+type encoded struct {
+	of   balancer.Service
+	json []byte
+}
+
+func (e *encoder) encode(s State) ([]byte, error) {
+	const none, empty = `"Services":null`, `"Services":`
+	list, size := make([][]byte, len(s.Services)), 0
+	next := make(map[string]encoded, len(s.Services))
+	for i := range s.Services {
+		svc := &s.Services[i]
+		known, ok := e.services[svc.Name]
+		if !ok || !known.of.Equal(svc) {
+			text, err := json.Marshal(svc)
+			if err != nil {
+				return nil, err
+			}
+			known = encoded{of: *svc, json: text}
+		}
+		next[svc.Name] = known
+		list[i] = known.json
+		size += len(known.json) + 1
 	}
-	return seal(body), nil
+	e.services = next
+	filled := s.Services != nil
+	s.Services = nil
+	rest, err := json.Marshal(s)
+	if err != nil || !filled {
+		return seal(rest), err
+	}
+	// What stands before it in State holds no such text: a number, and base64.
+	before, behind, _ := bytes.Cut(rest, []byte(none))
+	body := make([]byte, 0, len(rest)+size)
+	body = append(append(body, before...), empty+"["...)
+	for i, text := range list {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, text...)
+	}
+	body = append(body, ']')
+	return seal(append(body, behind...)), nil
 }
 
 // decode is the state that a file's content holds. An error is a *NewerError

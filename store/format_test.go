@@ -2,16 +2,20 @@ package store
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/roamlb/roamlb/balancer"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -191,4 +195,31 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A state that is encoded after another holds what it would hold alone: what
+// is remembered of services must not outlive a change.
+func TestEncoderRemembersNothingWrong(t *testing.T) {
+	var e encoder
+	one := fullState()
+	two := one
+	two.Services = slices.Clone(one.Services)
+	two.Services[0].Slots++
+	three := two
+	three.Services = append(slices.Clone(two.Services[:1:1]), balancer.Service{Name: "more", Seed: 1})
+	none := one
+	none.Services = []balancer.Service{}
+	for i, s := range []State{one, two, one, three, none, {}, two} {
+		got, err := e.encode(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(seal(body)), string(got)); diff != "" {
+			t.Errorf("state %d (-alone +after others):\n%s", i, diff)
+		}
+	}
 }

@@ -47,15 +47,17 @@ type Freed struct {
 // validate reports the first reason why s is no state: names or ids given
 // twice, missing or out of range.
 func (s *State) validate() error {
-	owner := make(map[uint16]string, len(s.Freed))
-	take := func(id uint16, by string) error {
+	owner := make([]holder, int(s.LastID)+1) // by id
+	owners := 0
+	take := func(id uint16, by holder) error {
 		if id == 0 || id > s.LastID {
 			return fmt.Errorf("id %d of %s is not within 1..%d", id, by, s.LastID)
 		}
-		if other, ok := owner[id]; ok {
-			return fmt.Errorf("id %d is that of %s and of %s", id, other, by)
+		if owner[id] != (holder{}) {
+			return fmt.Errorf("id %d is that of %s and of %s", id, owner[id], by)
 		}
 		owner[id] = by
+		owners++
 		return nil
 	}
 	if err := uniqueNames(s.Services); err != nil {
@@ -71,33 +73,47 @@ func (s *State) validate() error {
 		}
 		for j := range svc.Backends {
 			b := &svc.Backends[j]
-			if err := take(b.ID, fmt.Sprintf("backend %q of service %q", b.Name, svc.Name)); err != nil {
+			if err := take(b.ID, holder{service: svc, backend: b}); err != nil {
 				return err
 			}
 		}
 	}
 	for _, f := range s.Freed {
-		if err := take(f.ID, "the freed ids"); err != nil {
+		if err := take(f.ID, holder{freed: true}); err != nil {
 			return err
 		}
 	}
-	if len(owner) != int(s.LastID) {
-		return fmt.Errorf("%d of the %d ids given out are neither a backend's nor freed", int(s.LastID)-len(owner), s.LastID)
+	if owners != int(s.LastID) {
+		return fmt.Errorf("%d of the %d ids given out are neither a backend's nor freed", int(s.LastID)-owners, s.LastID)
 	}
 	return nil
+}
+
+// holder is who has an id.
+type holder struct {
+	service *balancer.Service
+	backend *balancer.Backend
+	freed   bool
+}
+
+func (h holder) String() string {
+	if h.freed {
+		return "the freed ids"
+	}
+	return fmt.Sprintf("backend %q of service %q", h.backend.Name, h.service.Name)
 }
 
 // uniqueNames reports a service's name, or a backend's within its service,
 // that occurs twice: ids and seeds are kept by name.
 func uniqueNames(services []balancer.Service) error {
-	names := make(map[string]bool, len(services))
+	names, backends := make(map[string]bool, len(services)), make(map[string]bool)
 	for i := range services {
 		svc := &services[i]
 		if names[svc.Name] {
 			return fmt.Errorf("two services are named %q", svc.Name)
 		}
 		names[svc.Name] = true
-		backends := make(map[string]bool, len(svc.Backends))
+		clear(backends)
 		for j := range svc.Backends {
 			name := svc.Backends[j].Name
 			if backends[name] {

@@ -33,6 +33,7 @@ type Store struct {
 	mu      sync.Mutex // guards the following
 	pending *Pending
 	closed  bool
+	encoder encoder
 }
 
 // Open locks the state file at path and reads it. A file that is not there is
@@ -107,7 +108,7 @@ func (s *Store) Prepare(next State) (*Pending, error) {
 	if err := next.validate(); err != nil {
 		return nil, fmt.Errorf("prepare state: %w", err)
 	}
-	data, err := encode(next)
+	data, err := s.encoder.encode(next)
 	if err != nil {
 		return nil, fmt.Errorf("prepare state: %w", err)
 	}

@@ -40,8 +40,17 @@ func Handler(notFound http.Handler) http.Handler {
 			h.Set("Cache-Control", "no-cache") // but ask whether it is still so
 			h.Set("ETag", tag(data))
 		}
-		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(data))
+		http.ServeContent(w, plain(r), name, time.Time{}, bytes.NewReader(data))
 	})
+}
+
+// plain is a request without what only makes sense for what can be changed.
+func plain(r *http.Request) *http.Request {
+	p := r.Clone(r.Context())
+	for _, name := range []string{"If-Match", "If-Unmodified-Since", "Range", "If-Range"} {
+		p.Header.Del(name)
+	}
+	return p
 }
 
 // fileOf is the file that a path means: /docs and /docs/ are a page.

@@ -202,7 +202,7 @@ func lines(text string) []string {
 
 func deleteCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{Use: "delete", Short: "Delete a service, a backend or a session", Args: cobra.NoArgs}
-	any := "*"
+	whatever := "*"
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "service NAME", Short: "Delete a service", Args: cobra.ExactArgs(1),
@@ -211,7 +211,7 @@ func deleteCommand(c *connection) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				response, err := api.DeleteService(cmd.Context(), args[0], &openapi.DeleteServiceParams{IfMatch: &any})
+				response, err := api.DeleteService(cmd.Context(), args[0], &openapi.DeleteServiceParams{IfMatch: &whatever})
 				return done(cmd, read(response, err, nil), "service %s is gone", args[0])
 			},
 		},
@@ -222,7 +222,7 @@ func deleteCommand(c *connection) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				response, err := api.DeleteBackend(cmd.Context(), args[0], args[1], &openapi.DeleteBackendParams{IfMatch: &any})
+				response, err := api.DeleteBackend(cmd.Context(), args[0], args[1], &openapi.DeleteBackendParams{IfMatch: &whatever})
 				return done(cmd, read(response, err, nil), "backend %s of service %s is gone", args[1], args[0])
 			},
 		},
@@ -258,9 +258,9 @@ func drainCommand(c *connection, use, short, admin, told string) *cobra.Command 
 			if err != nil {
 				return err
 			}
-			any := "*"
+			whatever := "*"
 			response, err := api.PatchBackendWithApplicationMergePatchPlusJSONBody(cmd.Context(), args[0], args[1],
-				&openapi.PatchBackendParams{IfMatch: &any}, openapi.MergePatch{"admin": admin})
+				&openapi.PatchBackendParams{IfMatch: &whatever}, openapi.MergePatch{"admin": admin})
 			return done(cmd, read(response, err, nil), "backend %s of service %s "+told, args[1], args[0])
 		},
 	}

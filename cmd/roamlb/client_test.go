@@ -202,8 +202,7 @@ func TestUnreachable(t *testing.T) {
 	if statusOf(err) != exitUnreachable || !strings.Contains(err.Error(), "roamlb serve") {
 		t.Errorf("error %v, status %d", err, statusOf(err))
 	}
-	var code exitCode
-	if errors.As(err, &code) {
+	if _, silent := errors.AsType[exitCode](err); silent {
 		t.Error("the error says nothing")
 	}
 }

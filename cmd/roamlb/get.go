@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -326,5 +325,3 @@ func ringCommand(c *connection) *cobra.Command {
 }
 
 func percent(v float64) string { return fmt.Sprintf("%.2f%%", 100*v) }
-
-var errNotBoth = errors.New("give one of them, not both")

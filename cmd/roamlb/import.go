@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,12 +64,7 @@ key stands. What cannot be taken over is told on standard error.`,
 			if err := f.Validate(); err != nil {
 				return err
 			}
-			text := "services:\n"
-			for i := range services {
-				text += "  - " + strings.ReplaceAll(strings.TrimRight(string(config.MarshalServiceYAML(&services[i])), "\n"), "\n", "\n    ") + "\n"
-			}
-			_, err = io.WriteString(cmd.OutOrStdout(), text)
-			return err
+			return writeServices(cmd.OutOrStdout(), services)
 		},
 	}
 	cmd.Flags().IntVar(&offset, "offset", 0, "where the key begins in the payload, in bytes")
@@ -77,6 +73,18 @@ key stands. What cannot be taken over is told on standard error.`,
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what --apply would change")
 	_ = cmd.MarkFlagRequired("length")
 	return cmd
+}
+
+// writeServices writes services as a configuration file.
+func writeServices(out io.Writer, services []balancer.Service) error {
+	var text strings.Builder
+	text.WriteString("services:\n")
+	for i := range services {
+		one := strings.TrimRight(string(config.MarshalServiceYAML(&services[i])), "\n")
+		text.WriteString("  - " + strings.ReplaceAll(one, "\n", "\n    ") + "\n")
+	}
+	_, err := io.WriteString(out, text.String())
+	return err
 }
 
 // ipvs reads the lines of ipvsadm -Sn.
@@ -111,10 +119,8 @@ func (r *ipvs) skip(words []string, why string) error {
 func (r *ipvs) line(words []string) error {
 	value := func(flags ...string) string {
 		for i, w := range words[:len(words)-1] {
-			for _, f := range flags {
-				if w == f {
-					return words[i+1]
-				}
+			if slices.Contains(flags, w) {
+				return words[i+1]
 			}
 		}
 		return ""

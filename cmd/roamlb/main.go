@@ -89,7 +89,7 @@ func versionCommand(c *connection) *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fmt.Fprintln(cmd.OutOrStdout(), "roamlb", version) //nolint:errcheck // the next one tells
+			fmt.Fprintln(cmd.OutOrStdout(), "roamlb", version)
 			if !server {
 				return nil
 			}

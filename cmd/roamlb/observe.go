@@ -301,9 +301,9 @@ func printEvent(cmd *cobra.Command, kind, data string, o output) error {
 	}
 	for i, cell := range eventCells(&e) {
 		if i > 0 {
-			fmt.Fprint(out, "  ") //nolint:errcheck // the last one tells
+			fmt.Fprint(out, "  ")
 		}
-		fmt.Fprint(out, cell) //nolint:errcheck // the last one tells
+		fmt.Fprint(out, cell)
 	}
 	_, err := fmt.Fprintln(out)
 	return err

@@ -76,7 +76,7 @@ func (r *rows) add(cells ...any) {
 		}
 	}
 	// A terminal is not to do what somebody wrote into a name.
-	fmt.Fprintln(r.tab, strings.Join(texts, "\t")) //nolint:errcheck // Flush tells
+	fmt.Fprintln(r.tab, strings.Join(texts, "\t"))
 }
 
 // or is what a pointer points to, or another value where it points to nothing.

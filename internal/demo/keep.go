@@ -66,8 +66,20 @@ func (s *show) showHandles() {
 	to := listener(vpnPort, false)
 	s.code(fmt.Sprintf(`client bash -c 'exec 3<>/dev/udp/%s/%d; printf "%s" >&3; head -c %d <&3; echo'`,
 		to.Addr(), to.Port(), payload, len(payload)+1))
+	s.text("The daemon by its API: what it has, its sessions, what happens to them, and what it would do with a packet:")
+	s.code("export ROAMLB_SOCKET="+s.settings.socket, program()+" get services", program()+" sessions vpn", program()+" events --follow",
+		fmt.Sprintf("%s explain %x --client 198.18.0.7:40000 --listener %s", program(), payload, to))
 	s.text("The daemon's log, its configuration, and how to read that again:")
 	s.code("tail -f "+s.settings.log, "cat "+s.settings.config, fmt.Sprintf("kill -HUP %d", s.daemon.pid()))
+}
+
+// program is the path of this program, as a shell finds it.
+func program() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "roamlb"
+	}
+	return path
 }
 
 // code writes lines to be pasted.

@@ -17,13 +17,14 @@ import (
 type settings struct {
 	config string         // path of the configuration file
 	log    string         // path of the daemon's log
+	socket string         // path of its API's socket
 	view   *balancer.View // of the first service; the ring of both is the same
 }
 
 // newSettings writes the configuration file into a directory.
 func newSettings(dir string) (*settings, error) {
-	s := &settings{config: filepath.Join(dir, "roamlb.yaml"), log: filepath.Join(dir, "roamlb.log")}
-	text := configText(dir, rand.Uint32()|1)
+	s := &settings{config: filepath.Join(dir, "roamlb.yaml"), log: filepath.Join(dir, "roamlb.log"), socket: filepath.Join(dir, "roamlb.sock")}
+	text := configText(dir, s.socket, rand.Uint32()|1)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -54,7 +55,7 @@ func (s *settings) sessionAt(home int) session {
 }
 
 // configText is the configuration file.
-func configText(dir string, seed uint32) string {
+func configText(dir, socket string, seed uint32) string {
 	var backends strings.Builder
 	for i, weight := range weights {
 		fmt.Fprintf(&backends, "\n      - {name: %s, addresses: [%s, %q], port: PORT, weight: %d}",
@@ -70,11 +71,11 @@ func configText(dir string, seed uint32) string {
 			keyOffset, keyLength, seed, strings.ReplaceAll(backends.String(), "PORT", fmt.Sprint(port)))
 	}
 	return fmt.Sprintf(`# The configuration of "roamlb demo".
-api: {listen: "", socket: ""}
+api: {listen: "", socket: %q}
 state: %q
 log: {keys: full} # these sessions are no secrets
 services:%s%s
-`, filepath.Join(dir, "state.json"),
+`, socket, filepath.Join(dir, "state.json"),
 		service("vpn", "", vpnPort),
 		service("kept", "\n    stale: never # the entry that a roamed session leaves stays till it expires", keptPort))
 }

@@ -1,0 +1,198 @@
+package nft
+
+import (
+	"slices"
+
+	"github.com/roamlb/roamlb/balancer"
+)
+
+// Compiler compiles one snapshot after the other, and what two of them have in
+// common but once: views are immutable. Its tables know of each other what they
+// share, so that Apply looks at nothing else. Not safe for concurrent use.
+type Compiler struct {
+	queues   balancer.Queues
+	features Features
+	base     *base
+	parts    map[*balancer.View]*part
+	last     []*part // of the last snapshot
+	answers  *answers
+	round    int
+}
+
+// base is what a table holds but once. Equal bases are the same.
+type base struct {
+	marks    balancer.Marks
+	zoneBase uint16
+	common   []*Map // without elements
+	before   []*Chain
+	hooks    []*Chain
+	timeouts []Timeout
+}
+
+// part is what a table holds for one view. Immutable.
+type part struct {
+	name     string // of the service
+	chains   []*Chain
+	maps     []*Map
+	timeouts []Timeout
+	common   [][]Element // of the maps that all share, in the base's order
+	origins  []origin
+	used     int // the round in which it was used last
+}
+
+// answers is the maps that depend on several services at once, by their place
+// among the common ones. Immutable.
+type answers struct{ elements map[int][]Element }
+
+// partsKept is for how many snapshots a part is kept that none of them uses: a
+// change makes three, and one that fails goes back.
+const partsKept = 4
+
+// NewCompiler returns a Compiler for these queues and this kernel.
+func NewCompiler(q balancer.Queues, f Features) *Compiler {
+	return &Compiler{queues: q, features: f, parts: make(map[*balancer.View]*part)}
+}
+
+// Compile gives the table that realises a snapshot.
+func (c *Compiler) Compile(s *balancer.Snapshot) *Table {
+	if c.base == nil || c.base.marks != s.Marks || c.base.zoneBase != s.ZoneBase {
+		*c = *NewCompiler(c.queues, c.features)
+		c.base = c.compileBase(s)
+	}
+	c.round++
+	parts := make([]*part, len(s.Views))
+	for i, v := range s.Views {
+		p := c.parts[v]
+		if p == nil {
+			p = c.compileView(v)
+			c.parts[v] = p
+		}
+		p.used = c.round
+		parts[i] = p
+	}
+	for v, p := range c.parts {
+		if c.round-p.used > partsKept {
+			delete(c.parts, v)
+		}
+	}
+	if c.answers == nil || !sameOrigins(c.last, parts) {
+		c.answers = c.compileAnswers(parts)
+	}
+	c.last = parts
+	return newTable(c.base, parts, c.answers)
+}
+
+func (c *Compiler) compiler(marks balancer.Marks, zoneBase uint16) *compiler {
+	x := &compiler{marks: marks, zoneBase: zoneBase, queues: c.queues, features: c.features, table: &Table{}, zoned: make(map[uint16]bool)}
+	x.shared()
+	return x
+}
+
+func (c *Compiler) compileBase(s *balancer.Snapshot) *base {
+	b := &base{marks: s.Marks, zoneBase: s.ZoneBase, timeouts: []Timeout{{Name: "answers4"}, {Name: "answers6", V6: true}}}
+	x := c.compiler(s.Marks, s.ZoneBase)
+	x.bound()
+	x.recorded()
+	b.common, b.before = x.common, x.table.Chains
+	x.table.Chains = nil
+	x.hooks()
+	b.hooks = x.table.Chains
+	return b
+}
+
+func (c *Compiler) compileView(v *balancer.View) *part {
+	x := c.compiler(c.base.marks, c.base.zoneBase)
+	for _, v6 := range families(v) {
+		x.service(v, v6)
+	}
+	p := &part{name: v.Service.Name, chains: x.table.Chains, maps: x.table.Maps, timeouts: x.table.Timeouts, origins: x.origins}
+	for _, m := range x.common {
+		p.common = append(p.common, m.Elements)
+	}
+	return p
+}
+
+func (c *Compiler) compileAnswers(parts []*part) *answers {
+	x := c.compiler(c.base.marks, c.base.zoneBase)
+	x.answers(parts)
+	a := &answers{elements: make(map[int][]Element)}
+	for i, m := range x.common {
+		if slices.Contains(x.answersFrom[:], m) || slices.Contains(x.sharedFrom[:], m) {
+			a.elements[i] = m.Elements
+		}
+	}
+	return a
+}
+
+// sameOrigins reports whether two lists of parts give the same answers.
+func sameOrigins(a, b []*part) bool {
+	return slices.EqualFunc(a, b, func(p, q *part) bool {
+		return p == q || p.name == q.name && slices.Equal(p.origins, q.origins)
+	})
+}
+
+// newTable puts parts together.
+func newTable(b *base, parts []*part, a *answers) *Table {
+	t := &Table{Name: TableName, base: b, parts: parts, answers: a}
+	t.Chains = slices.Clone(b.before)
+	t.Timeouts = slices.Clone(b.timeouts)
+	for i, m := range b.common {
+		whole := *m
+		whole.gather = func() []Element { return gather(parts, a, i) }
+		t.Maps = append(t.Maps, &whole)
+	}
+	for _, p := range parts {
+		t.Chains = append(t.Chains, p.chains...)
+		t.Maps = append(t.Maps, p.maps...)
+		t.Timeouts = append(t.Timeouts, p.timeouts...)
+	}
+	t.Chains = append(t.Chains, b.hooks...)
+	return t
+}
+
+// gather is the elements of a map that all share, by its place.
+func gather(parts []*part, a *answers, i int) []Element {
+	if es, ok := a.elements[i]; ok {
+		return es
+	}
+	n := 0
+	for _, p := range parts {
+		n += len(p.common[i])
+	}
+	all := make([]Element, 0, n)
+	for _, p := range parts {
+		all = append(all, p.common[i]...)
+	}
+	return all
+}
+
+// apart is two tables of one Compiler without what they share.
+func apart(have, want *Table) (h, w *Table) {
+	var was, is []*part
+	i, j := 0, 0
+	for i < len(have.parts) || j < len(want.parts) {
+		switch {
+		case j == len(want.parts) || i < len(have.parts) && have.parts[i].name < want.parts[j].name:
+			was = append(was, have.parts[i])
+			i++
+		case i == len(have.parts) || want.parts[j].name < have.parts[i].name:
+			is = append(is, want.parts[j])
+			j++
+		default:
+			if have.parts[i] != want.parts[j] {
+				was, is = append(was, have.parts[i]), append(is, want.parts[j])
+			}
+			i++
+			j++
+		}
+	}
+	b := &base{common: have.base.common}
+	if have.answers == want.answers {
+		none := &answers{elements: make(map[int][]Element)}
+		for i := range have.answers.elements {
+			none.elements[i] = nil
+		}
+		return newTable(b, was, none), newTable(b, is, none)
+	}
+	return newTable(b, was, have.answers), newTable(b, is, want.answers)
+}
