@@ -73,8 +73,8 @@ func (t *Table) listing(o TextOptions) *listing {
 	for _, m := range t.Maps {
 		add(addMap(t.Name, m, 0))
 		s := l.set(m.Name)
-		if s.count = int64(len(m.Elements)); o.lists(s) {
-			add(elements(msgNewSetElem, t.Name, m.Name, m.Elements)...)
+		if s.count = int64(len(m.all())); o.lists(s) {
+			add(elements(msgNewSetElem, t.Name, m.Name, m.all())...)
 		} else {
 			s.left = true
 		}
