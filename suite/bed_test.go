@@ -31,6 +31,7 @@ type bed struct {
 	echoes  []*lab.Echo // echoes[i] answers with the number i+1
 	arrived *arrivals
 	dir     string
+	queues  string // the file's member
 	daemon  *daemon
 	ct      *conntrack.Conn
 }
@@ -49,7 +50,7 @@ func newBed(t *testing.T, o bedOptions) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{Network: n, t: t, dir: t.TempDir(), arrived: newArrivals()}
+	b := &bed{Network: n, t: t, dir: t.TempDir(), queues: "{count: 2}", arrived: newArrivals()}
 	t.Cleanup(b.close)
 	b.clients = lab.NewClients(n.Clients, o.clients)
 	for _, be := range n.Backends {
@@ -151,8 +152,8 @@ func (b *bed) backends(members map[int]string) string {
 func (b *bed) configure(services ...string) string {
 	b.t.Helper()
 	path := filepath.Join(b.dir, "roamlb.yaml")
-	text := fmt.Sprintf("state: %s\nlog: {format: json, keys: full, level: debug}\napi: {listen: \"\", socket: \"\"}\nqueues: {count: 2}\nservices:\n%s",
-		filepath.Join(b.dir, "state.json"), strings.Join(services, ""))
+	text := fmt.Sprintf("state: %s\nlog: {format: json, keys: full, level: debug}\napi: {listen: \"\", socket: \"\"}\nqueues: %s\nservices:\n%s",
+		filepath.Join(b.dir, "state.json"), b.queues, strings.Join(services, ""))
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
