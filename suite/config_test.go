@@ -151,14 +151,14 @@ func (b *bed) reloadText(text string) (refusal string) {
 }
 
 // standing is what a refused file must not change: the state on disk, and in
-// the kernel every rule and map.
+// the kernel every rule, map and element.
 func (b *bed) standing(r *ruleset) string {
 	b.t.Helper()
 	state, err := os.ReadFile(filepath.Join(b.dir, "state.json"))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return string(state) + "\n" + r.fingerprint()
+	return fmt.Sprintf("%s\n%s\n%v", state, r.fingerprint(), r.content())
 }
 
 // A typing error in the file must cost no more than a line in the log, which
