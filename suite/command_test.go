@@ -2,22 +2,27 @@ package suite
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/roamlb/roamlb/nft"
 )
 
 // command runs the program in the balancer's namespace, with the file that
-// configure wrote, and returns its exit status and what it said.
+// configure wrote, and returns its exit status, -1 where it had to be ended, and
+// what it said.
 func (b *bed) command(args ...string) (status int, said string) {
 	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), slow(20*time.Second))
+	defer cancel()
 	var out bytes.Buffer
-	cmd := exec.Command(program, append(args, "--config", filepath.Join(b.dir, "roamlb.yaml"))...)
+	cmd := exec.CommandContext(ctx, program, append(args, "--config", filepath.Join(b.dir, "roamlb.yaml"))...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := b.LB.Run(cmd)
 	var exit *exec.ExitError
