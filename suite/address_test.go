@@ -34,6 +34,7 @@ func TestBackendChangesItsAddress(t *testing.T) {
 			}
 			b.echoes = append(b.echoes, e)
 
+			b.queues = patientQueues
 			b.serve(b.service("pinning: " + pinning))
 			live := numbers(0, scaled(300, 100))
 			home := b.settle(live)

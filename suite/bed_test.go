@@ -22,6 +22,11 @@ const (
 	keyLength = 8
 )
 
+// patientQueues hold what comes while the machine has no time for the daemon:
+// where a queue overflows the kernel decides, by a ring that may be another than
+// Go's for a moment, which is another test's matter.
+const patientQueues = "{count: 2, length: 65535}"
+
 // bed is a network in which roamlb is to run: clients, the balancer, and an
 // echo on every backend.
 type bed struct {

@@ -69,6 +69,7 @@ func TestBackendsChangeUnderLoad(t *testing.T) {
 
 func backendsChange(t *testing.T, pinning string) {
 	b := newBed(t, bedOptions{backends: 4})
+	b.queues = patientQueues
 	with := func(members map[int]string) string { return b.service("pinning: "+pinning, b.backends(members)) }
 	b.serve(with(map[int]string{4: "-"}))
 	n := scaled(1000, 200)
@@ -132,6 +133,7 @@ func TestBackendRemoved(t *testing.T) {
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})
+			b.queues = patientQueues
 			b.serve(b.service("pinning: " + pinning))
 			n := scaled(1000, 200)
 			live := numbers(0, n)

@@ -89,7 +89,8 @@ func (l *load) stop() (sent int) {
 	l.b.t.Helper()
 	sent, lost, misplaced := l.end()
 	if lost != 0 || misplaced != 0 {
-		l.b.t.Errorf("of %d datagrams %d were lost, %d of %d sessions were misplaced; want none", sent, lost, misplaced, len(l.sent))
+		l.b.t.Errorf("of %d datagrams %d were lost, %d of %d sessions were misplaced; want none (the daemon tells of %d overflows)",
+			sent, lost, misplaced, len(l.sent), len(l.b.daemon.events("overflow")))
 	}
 	return sent
 }
