@@ -21,6 +21,7 @@ const (
 	msgGetSetElem     = unix.NFT_MSG_GETSETELEM
 	msgDelSetElem     = unix.NFT_MSG_DELSETELEM
 	msgNewGen         = unix.NFT_MSG_NEWGEN
+	msgGetGen         = unix.NFT_MSG_GETGEN
 	msgNewObj         = unix.NFT_MSG_NEWOBJ
 	msgGetObj         = unix.NFT_MSG_GETOBJ
 	msgDelObj         = unix.NFT_MSG_DELOBJ
