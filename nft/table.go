@@ -9,7 +9,6 @@ package nft
 
 import (
 	"hash/fnv"
-	"slices"
 	"time"
 )
 
@@ -108,12 +107,4 @@ type Timeout struct {
 	V6        bool
 	Unreplied time.Duration
 	Replied   time.Duration
-}
-
-func (t *Table) chain(name string) *Chain {
-	i := slices.IndexFunc(t.Chains, func(c *Chain) bool { return c.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return t.Chains[i]
 }
