@@ -2,6 +2,8 @@ package nft
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -24,12 +26,26 @@ type Counters struct {
 	// DroppedAnswers counts packets of backends that serve several services
 	// and spoke first.
 	DroppedAnswers Counter
+	// Refused counts packets of sources that a service does not serve, by the
+	// names of those services that do not serve everybody. It begins anew when
+	// the service gets other rules.
+	Refused map[string]Counter
 }
 
-// Counters reads the counters of the snapshot's backends. The maps have an
-// element a backend; no other is read.
+// Counters reads the counters of the snapshot's services and backends. The maps
+// have an element a backend; of rules only those are read that refuse sources.
 func (r *Ruleset) Counters(s *balancer.Snapshot) (Counters, error) {
-	out := Counters{Backends: make(map[uint16]Counter)}
+	for range 5 {
+		out, err := r.counters(s)
+		if !errors.Is(err, errInterrupted) {
+			return out, err
+		}
+	}
+	return Counters{}, fmt.Errorf("read counters: %w", errInterrupted)
+}
+
+func (r *Ruleset) counters(s *balancer.Snapshot) (Counters, error) {
+	out := Counters{Backends: make(map[uint16]Counter), Refused: make(map[string]Counter)}
 	for _, v6 := range []bool{false, true} {
 		n := suffix(v6)
 		for name, id := range map[string]func([]byte) uint16{
@@ -50,7 +66,38 @@ func (r *Ruleset) Counters(s *balancer.Snapshot) (Counters, error) {
 			return Counters{}, err
 		}
 	}
+	for _, v := range s.Views {
+		if len(v.Service.Allow)+len(v.Service.Deny) == 0 {
+			continue
+		}
+		var sum Counter
+		for _, v6 := range families(v) {
+			// Of a service's steer chain, only the rules that refuse count.
+			if err := readRuleCounters(r.conn, "steer"+suffix(v6)+"-"+v.Service.Name, sum.add); err != nil {
+				return Counters{}, err
+			}
+		}
+		out.Refused[v.Service.Name] = sum
+	}
 	return out, nil
+}
+
+// readRuleCounters hands every counter of a chain's rules to fn. A chain that is
+// not there has none.
+func readRuleCounters(c *conn, chain string, fn func(Counter)) error {
+	body := appendString(appendString(nil, unix.NFTA_RULE_TABLE, TableName), unix.NFTA_RULE_CHAIN, chain)
+	return c.dump(msgGetRule, "list rules of "+chain, body, func(_ uint16, b []byte) {
+		eachAttr(b, func(typ uint16, d []byte) {
+			if typ != unix.NFTA_RULE_EXPRESSIONS {
+				return
+			}
+			eachAttr(d, func(_ uint16, expression []byte) {
+				if count, ok := decodeCounter(expression); ok {
+					fn(count)
+				}
+			})
+		})
+	})
 }
 
 // readCounters hands the key and counter of every element of a map to fn. A
@@ -64,25 +111,33 @@ func readCounters(c *conn, name string, fn func(key []byte, count Counter)) erro
 			}
 			eachAttr(d, func(_ uint16, d []byte) {
 				if key := decodeElement(d).Key; len(key) >= 2 {
-					fn(key, decodeCounter(d))
+					fn(key, elementCounter(d))
 				}
 			})
 		})
 	})
 }
 
-// decodeCounter reads the counter among an element's expressions:
-// NFTA_SET_ELEM_EXPR with NFTA_EXPR_DATA, in which NFTA_COUNTER_BYTES is 1 and
-// NFTA_COUNTER_PACKETS is 2.
-func decodeCounter(b []byte) Counter {
-	const counterBytes, counterPackets = 1, 2
-	var out Counter
-	eachAttr(b, func(typ uint16, d []byte) {
-		if typ != unix.NFTA_SET_ELEM_EXPR {
-			return
+// elementCounter finds the counter of an element.
+func elementCounter(b []byte) (out Counter) {
+	eachAttr(b, func(typ uint16, expression []byte) {
+		if typ == unix.NFTA_SET_ELEM_EXPR {
+			out, _ = decodeCounter(expression)
 		}
-		eachAttr(d, func(typ uint16, d []byte) {
-			if typ != unix.NFTA_EXPR_DATA {
+	})
+	return out
+}
+
+// decodeCounter reads an expression, NFTA_EXPR_NAME and NFTA_EXPR_DATA, if it is
+// a counter: in its data NFTA_COUNTER_BYTES is 1 and NFTA_COUNTER_PACKETS is 2.
+func decodeCounter(expression []byte) (out Counter, ok bool) {
+	const counterBytes, counterPackets = 1, 2
+	eachAttr(expression, func(typ uint16, d []byte) {
+		switch typ {
+		case unix.NFTA_EXPR_NAME:
+			ok = cString(d) == "counter"
+		case unix.NFTA_EXPR_DATA:
+			if !ok { // the name comes first
 				return
 			}
 			eachAttr(d, func(typ uint16, v []byte) {
@@ -94,7 +149,7 @@ func decodeCounter(b []byte) Counter {
 					out.Packets = binary.BigEndian.Uint64(v)
 				}
 			})
-		})
+		}
 	})
-	return out
+	return out, ok
 }
