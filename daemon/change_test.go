@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -198,7 +197,7 @@ func TestTokens(t *testing.T) {
 	}
 	audits := b.events(event.Audit)
 	last := audits[len(audits)-1]
-	if want := fmt.Sprint("token ops (read) is new; token admin is gone"); last.Detail != want || last.Actor != operator {
+	if want := "token ops (read) is new; token admin is gone"; last.Detail != want || last.Actor != operator {
 		t.Errorf("audit %+v, want %q by %v", last, want, operator)
 	}
 }

@@ -156,8 +156,7 @@ func (d *Daemon) serving() error {
 // apply makes services the configuration. d.change is locked.
 func (d *Daemon) apply(ctx context.Context, services []balancer.Service) error {
 	next, err := d.assign(services)
-	var exhausted *store.ExhaustedError
-	if errors.As(err, &exhausted) {
+	if _, ok := errors.AsType[*store.ExhaustedError](err); ok {
 		return err
 	}
 	if err != nil {
