@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -26,19 +27,19 @@ type Counters struct {
 	// DroppedAnswers counts packets of backends that serve several services
 	// and spoke first.
 	DroppedAnswers Counter
-	// Refused counts packets of sources that a service does not serve, by the
-	// names of those services that do not serve everybody. It begins anew when
-	// the service gets other rules.
+	// Refused counts packets from sources that a service does not serve, by its
+	// name, for services with allow or deny. It begins anew when the rules of
+	// the service do: with another key, allow or deny.
 	Refused map[string]Counter
 }
 
-// Counters reads the counters of the snapshot's services and backends. The maps
-// have an element a backend; of rules only those are read that refuse sources.
+// Counters reads the counters of the snapshot's backends. The maps have an
+// element a backend; no other is read.
 func (r *Ruleset) Counters(s *balancer.Snapshot) (Counters, error) {
-	for range 5 {
-		out, err := r.counters(s)
+	for range 5 { // again where a change came between
+		c, err := r.counters(s)
 		if !errors.Is(err, errInterrupted) {
-			return out, err
+			return c, err
 		}
 	}
 	return Counters{}, fmt.Errorf("read counters: %w", errInterrupted)
@@ -67,37 +68,65 @@ func (r *Ruleset) counters(s *balancer.Snapshot) (Counters, error) {
 		}
 	}
 	for _, v := range s.Views {
-		if len(v.Service.Allow)+len(v.Service.Deny) == 0 {
-			continue
+		if err := r.refused(v, out.Refused); err != nil {
+			return Counters{}, err
 		}
-		var sum Counter
-		for _, v6 := range families(v) {
-			// Of a service's steer chain, only the rules that refuse count.
-			if err := readRuleCounters(r.conn, "steer"+suffix(v6)+"-"+v.Service.Name, sum.add); err != nil {
-				return Counters{}, err
-			}
-		}
-		out.Refused[v.Service.Name] = sum
 	}
 	return out, nil
 }
 
-// readRuleCounters hands every counter of a chain's rules to fn. A chain that is
-// not there has none.
-func readRuleCounters(c *conn, chain string, fn func(Counter)) error {
-	body := appendString(appendString(nil, unix.NFTA_RULE_TABLE, TableName), unix.NFTA_RULE_CHAIN, chain)
-	return c.dump(msgGetRule, "list rules of "+chain, body, func(_ uint16, b []byte) {
-		eachAttr(b, func(typ uint16, d []byte) {
-			if typ != unix.NFTA_RULE_EXPRESSIONS {
-				return
+// refused adds what the rules have counted that a service's chains begin with
+// (see refusals).
+func (r *Ruleset) refused(v *balancer.View, out map[string]Counter) error {
+	rules := 0
+	for _, prefixes := range [][]netip.Prefix{v.Service.Allow, v.Service.Deny} {
+		if len(prefixes) > 0 {
+			rules++
+		}
+	}
+	if rules == 0 {
+		return nil
+	}
+	name := v.Service.Name
+	var sum Counter
+	for _, v6 := range families(v) {
+		left := rules
+		chain := "steer" + suffix(v6) + "-" + name
+		body := appendString(appendString(nil, unix.NFTA_RULE_TABLE, TableName), unix.NFTA_RULE_CHAIN, chain)
+		err := r.conn.dump(msgGetRule, "list rules of "+chain, body, func(_ uint16, b []byte) {
+			if left > 0 {
+				sum.add(ruleCounter(b))
 			}
-			eachAttr(d, func(_ uint16, expression []byte) {
-				if count, ok := decodeCounter(expression); ok {
-					fn(count)
+			left--
+		})
+		if err != nil {
+			return err
+		}
+	}
+	out[name] = sum
+	return nil
+}
+
+// ruleCounter is what the counters among a rule's expressions say.
+func ruleCounter(b []byte) Counter {
+	var out Counter
+	eachAttr(b, func(typ uint16, d []byte) {
+		if typ != unix.NFTA_RULE_EXPRESSIONS {
+			return
+		}
+		eachAttr(d, func(_ uint16, d []byte) {
+			var name string
+			eachAttr(d, func(typ uint16, v []byte) {
+				switch {
+				case typ == unix.NFTA_EXPR_NAME:
+					name = cString(v)
+				case typ == unix.NFTA_EXPR_DATA && name == "counter":
+					out.add(counterData(v))
 				}
 			})
 		})
 	})
+	return out
 }
 
 // readCounters hands the key and counter of every element of a map to fn. A
@@ -111,45 +140,41 @@ func readCounters(c *conn, name string, fn func(key []byte, count Counter)) erro
 			}
 			eachAttr(d, func(_ uint16, d []byte) {
 				if key := decodeElement(d).Key; len(key) >= 2 {
-					fn(key, elementCounter(d))
+					fn(key, decodeCounter(d))
 				}
 			})
 		})
 	})
 }
 
-// elementCounter finds the counter of an element.
-func elementCounter(b []byte) (out Counter) {
-	eachAttr(b, func(typ uint16, expression []byte) {
-		if typ == unix.NFTA_SET_ELEM_EXPR {
-			out, _ = decodeCounter(expression)
+// decodeCounter reads the counter among an element's expressions.
+func decodeCounter(b []byte) Counter {
+	var out Counter
+	eachAttr(b, func(typ uint16, d []byte) {
+		if typ != unix.NFTA_SET_ELEM_EXPR {
+			return
 		}
+		eachAttr(d, func(typ uint16, d []byte) {
+			if typ == unix.NFTA_EXPR_DATA {
+				out = counterData(d)
+			}
+		})
 	})
 	return out
 }
 
-// decodeCounter reads an expression, NFTA_EXPR_NAME and NFTA_EXPR_DATA, if it is
-// a counter: in its data NFTA_COUNTER_BYTES is 1 and NFTA_COUNTER_PACKETS is 2.
-func decodeCounter(expression []byte) (out Counter, ok bool) {
-	const counterBytes, counterPackets = 1, 2
-	eachAttr(expression, func(typ uint16, d []byte) {
-		switch typ {
-		case unix.NFTA_EXPR_NAME:
-			ok = cString(d) == "counter"
-		case unix.NFTA_EXPR_DATA:
-			if !ok { // the name comes first
-				return
-			}
-			eachAttr(d, func(typ uint16, v []byte) {
-				switch {
-				case len(v) < 8:
-				case typ == counterBytes:
-					out.Bytes = binary.BigEndian.Uint64(v)
-				case typ == counterPackets:
-					out.Packets = binary.BigEndian.Uint64(v)
-				}
-			})
+// counterData reads a counter's NFTA_EXPR_DATA.
+func counterData(b []byte) Counter {
+	const counterBytes, counterPackets = 1, 2 // NFTA_COUNTER_BYTES, _PACKETS
+	var out Counter
+	eachAttr(b, func(typ uint16, v []byte) {
+		switch {
+		case len(v) < 8:
+		case typ == counterBytes:
+			out.Bytes = binary.BigEndian.Uint64(v)
+		case typ == counterPackets:
+			out.Packets = binary.BigEndian.Uint64(v)
 		}
 	})
-	return out, ok
+	return out
 }
