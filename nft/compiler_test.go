@@ -88,6 +88,11 @@ func (w *walk) view(name string) *balancer.View {
 		}
 		backends = append(backends, be)
 	}
+	if len(backends) > 0 && w.IntN(4) == 0 { // one that has left, where another has arrived
+		left := backends[0]
+		left.ID, left.Name = first+9, "left"
+		backends, states[left.ID] = append(backends, left), balancer.Down
+	}
 	s.Backends = backends
 	return balancer.NewView(s, w.bed.rules.Features().Capabilities, states, unbound{})
 }
