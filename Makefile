@@ -3,6 +3,7 @@
 
 SHELL := /bin/sh
 GO_MIN := 1.26
+NODE_MIN := 20.19
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 PREFIX ?= /usr/local
@@ -13,6 +14,10 @@ PKGS ?= ./...
 # and a third time under a stock kernel.
 DATAPLANE ?= ./nft ./nfq ./ctsync ./ctsync/kerneltest ./suite ./check ./internal/lab ./hashing
 
+# The pages are built where there is Node; "make WEB=" leaves them out.
+WEB ?= $(shell v=$$(node -p process.versions.node 2>/dev/null) && \
+	[ "$$(printf '%s\n' $(NODE_MIN) "$$v" | sort -V | head -n 1)" = $(NODE_MIN) ] && echo yes)
+
 GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)'
 TOOL := go tool -modfile=tools/go.mod
 REPORT := go run ./scripts/testreport $(if $(CI),-strict)
@@ -20,12 +25,26 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build demo test test-user test-vm test-long cover fuzz lint fmt man install clean help need-go need-cc
+.PHONY: build program web demo test test-user test-vm test-long test-life cover fuzz lint lint-web lint-openapi \
+	generate check-generated check-contract fmt man install clean help need-go need-cc need-node
 
-build: need-go ## build bin/roamlb (the default)
+# The program alone has the pages that there are: none before "make web".
+build: $(if $(WEB),web) ## build bin/roamlb (the default)
+build program: need-go
 	$(GOBUILD) -o bin/roamlb ./cmd/roamlb
 
-demo: build ## show roaming between network namespaces; KEEP=1 leaves them running
+web: need-node web/dist/docs/index.html ## build the pages that bin/roamlb embeds
+
+# What Vite reads, but for what is generated on the way.
+pages = $(filter-out %.gen.d.ts,$(wildcard web/*.json web/*.ts web/docs/* web/src/* web/public/*))
+web/dist/docs/index.html: web/node_modules/.package-lock.json openapi/openapi.yaml $(pages)
+	@cd web && npm run --silent build
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci
+	@touch $@
+
+demo: program ## show roaming between network namespaces; KEEP=1 leaves them running
 	./bin/roamlb demo $(if $(KEEP),--keep)
 
 # The suite runs by itself: its traffic is timed. There it is the program under
@@ -39,18 +58,21 @@ test: need-go need-cc ## unit and data-plane tests with the race detector; PKGS=
 # Where the tests run for these two there is no compiler: the program goes along.
 test-user test-vm: export ROAMLB_BIN = $(CURDIR)/bin/roamlb
 
-test-user: build ## the data-plane tests as nobody (when root; else as you)
+test-user: program ## the data-plane tests as nobody (when root; else as you)
 	@$(REPORT) $(GOTEST) -timeout 5m -exec "'$(CURDIR)/scripts/as-nobody.sh'" $(dataplane)
 
 test-vm: export ROAMLB_VM = 1
 test-vm: export ROAMLB_SCALE ?= 0.1
-test-vm: build ## the data-plane tests under Debian's kernel in QEMU, at a tenth of the counts
+test-vm: program ## the data-plane tests under Debian's kernel in QEMU, at a tenth of the counts
 	@CGO_ENABLED=0 $(REPORT) $(GOTEST) -p 1 -timeout 14m -exec "'$(CURDIR)/scripts/stock-kernel.sh' -t 900 --" $(dataplane)
 
 test-long: export ROAMLB_LONG = 1
 test-long: export ROAMLB_SCALE ?= 1
 test-long: need-go ## the data-plane tests with all their repetitions, up to an hour
 	@$(REPORT) $(GOTEST) -timeout 60m $(dataplane)
+
+test-life: need-node web/node_modules/.package-lock.json program ## the TypeScript client against the daemon, with real packets
+	@scripts/life.sh
 
 cover: need-go ## coverage of every package; cover.out for "go tool cover -html"
 	go test -count=1 -timeout 5m -coverprofile=cover.out $(PKGS)
@@ -63,6 +85,24 @@ lint: need-go ## golangci-lint, shellcheck where installed
 	$(TOOL) golangci-lint run
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; \
 	else echo 'shellcheck is not installed: scripts not checked'; fi
+
+lint-web: need-node web/node_modules/.package-lock.json ## the pages' types, eslint, prettier
+	@cd web && npm run --silent check && npm run --silent lint
+
+lint-openapi: need-node web/node_modules/.package-lock.json ## redocly on the API's description
+	@cd web && npm run --silent lint:openapi
+
+generate: need-go ## what is made of openapi/openapi.yaml
+	go generate ./openapi
+
+# Made beside the committed file, so that the work tree stays as it is.
+check-generated: need-go ## fail unless "make generate" would change nothing
+	@new=$$(mktemp) && trap 'rm -f "$$new"' EXIT && \
+	$(TOOL) oapi-codegen -config openapi/oapi-codegen.yaml -o "$$new" openapi/openapi.yaml && \
+	cmp openapi/openapi.gen.go "$$new" || { echo 'run make generate, and commit' >&2; exit 1; }
+
+check-contract: need-go ## fail when openapi.yaml breaks what was published
+	@scripts/contract.sh
 
 fmt: need-go ## format the Go code as lint wants it
 	$(TOOL) gofumpt -w .
@@ -79,10 +119,11 @@ install: man ## install to PREFIX (/usr/local), below DESTDIR
 	install -D -m 0644 bin/completions/roamlb.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/roamlb.fish'
 
 clean: ## remove what was built
-	rm -rf bin cover.out
+	rm -rf bin cover.out web/node_modules web/test/build web/src/api.gen.d.ts
+	find web/dist -mindepth 1 ! -name .gitkeep -delete
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
 
 need-go:
 	@v=$$(go env GOVERSION 2>/dev/null) && \
@@ -92,3 +133,6 @@ need-go:
 need-cc:
 	@echo '#include <stdlib.h>' | $$(go env CC) -fsyntax-only -x c - 2>/dev/null || \
 	{ echo 'A C compiler is needed, for the race detector: apt-get install gcc libc6-dev' >&2; exit 1; }
+
+need-node:
+	@[ -n '$(WEB)' ] || { echo 'Node $(NODE_MIN) or newer is needed: install it from https://nodejs.org/' >&2; exit 1; }

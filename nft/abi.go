@@ -7,6 +7,7 @@ import "golang.org/x/sys/unix"
 const (
 	msgDestroySetElem = 0x1e // NFT_MSG_DESTROYSETELEM, since 6.3
 	msgNewTable       = unix.NFT_MSG_NEWTABLE
+	msgGetTable       = unix.NFT_MSG_GETTABLE
 	msgDelTable       = unix.NFT_MSG_DELTABLE
 	msgNewChain       = unix.NFT_MSG_NEWCHAIN
 	msgGetChain       = unix.NFT_MSG_GETCHAIN

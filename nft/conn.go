@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -186,6 +187,35 @@ func (c *conn) dump(typ uint16, what string, body []byte, fn func(typ uint16, at
 		}
 	}
 	return failed
+}
+
+// dumpTries is how often a list is asked for that changes meanwhile.
+const dumpTries = 10
+
+// dumpWhole is dump that hands on what can be kept, and of several tries only
+// the last one's answers: the first that nothing interrupted, or, with an error
+// that is errInterrupted, what the last gave.
+func (c *conn) dumpWhole(typ uint16, what string, body []byte, tries int, fn func(typ uint16, attrs []byte)) error {
+	type answer struct {
+		typ   uint16
+		attrs []byte
+	}
+	var got []answer
+	var err error
+	for range tries {
+		got = got[:0]
+		err = c.dump(typ, what, body, func(typ uint16, attrs []byte) { got = append(got, answer{typ, bytes.Clone(attrs)}) })
+		if !errors.Is(err, errInterrupted) {
+			break
+		}
+	}
+	if err != nil && !errors.Is(err, errInterrupted) {
+		return err
+	}
+	for _, a := range got {
+		fn(a.typ, a.attrs)
+	}
+	return err
 }
 
 // generation is how many transactions the namespace has seen, whoever's.

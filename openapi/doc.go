@@ -3,4 +3,4 @@
 // written by hand; "make generate" makes the rest.
 package openapi
 
-//go:generate go tool -modfile=../tools/go.mod oapi-codegen -config oapi-codegen.yaml openapi.yaml
+//go:generate go tool -modfile=../tools/go.mod oapi-codegen -config oapi-codegen.yaml -o openapi.gen.go openapi.yaml

@@ -11,6 +11,9 @@ packages=(
 	qemu-system-x86 busybox-static cpio kmod xz-utils # make test-vm
 )
 
+# Debian 13 has a Node that is new enough; whoever has one keeps it.
+command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm) # make web
+
 sudo=()
 ((EUID == 0)) || sudo=(sudo)
 

@@ -9,6 +9,7 @@ import { eventsOf } from "./stream.js";
 
 type Problem = components["schemas"]["Problem"];
 type Service = components["schemas"]["Service"];
+type Session = components["schemas"]["Session"];
 type ServiceInput = components["schemas"]["ServiceInput"];
 
 /** One run, with what its steps tell each other. */
@@ -216,17 +217,19 @@ class Life {
 
   private async sessions(): Promise<void> {
     const path = { ...this.path, key: this.key };
-    let from: string | undefined;
-    if (this.set.key !== "") {
-      from = await this.session(path);
-    }
+    const real = this.set.key !== "";
+    const from = real ? (await this.session((s) => s.live)).backend : undefined;
     const to = from === "a" ? "b" : "a";
     const placed = await this.api.PUT("/v1/services/{service}/sessions/{key}", {
       params: { path },
       body: { backend: to },
     });
     expect(placed.data?.session.backend === to, told(placed));
-    expect(placed.data.created === (from === undefined), JSON.stringify(placed.data));
+    expect(placed.data.created === !real, JSON.stringify(placed.data));
+    expect(placed.data.old_flow === (real ? "deleted" : "none"), JSON.stringify(placed.data));
+    if (real) {
+      await this.session((s) => s.live && s.backend === to);
+    }
     const found = await this.api.GET("/v1/services/{service}/sessions", {
       params: { path: this.path, query: { key_prefix: this.key.slice(0, 4), backend: to } },
     });
@@ -237,20 +240,17 @@ class Life {
     expect(gone.response.status === 204, told(gone));
   }
 
-  /** Waits for the session that somebody's packets make; returns its backend. */
-  private async session(path: { service: string; key: string }): Promise<string> {
+  /** Waits until the session that somebody's packets make is as wanted. */
+  private async session(wanted: (s: Session) => boolean): Promise<Session> {
     const until = performance.now() + 30_000;
     for (;;) {
-      const { data, response, error } = await this.api.GET(
-        "/v1/services/{service}/sessions/{key}",
-        {
-          params: { path },
-        },
-      );
-      if (data?.backend !== undefined) {
-        return data.backend;
+      const answer = await this.api.GET("/v1/services/{service}/sessions/{key}", {
+        params: { path: { ...this.path, key: this.key } },
+      });
+      if (answer.data !== undefined && wanted(answer.data)) {
+        return answer.data;
       }
-      expect(performance.now() < until, `no session ${path.key}: ${told({ response, error })}`);
+      expect(performance.now() < until, `the session is not as wanted: ${told(answer)}`);
       await new Promise((done) => setTimeout(done, 100));
     }
   }
