@@ -76,4 +76,5 @@ type handlers struct {
 	contract *contract
 	metrics  http.Handler
 	pages    http.Handler // for browsers
+	tags     tags
 }

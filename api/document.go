@@ -14,7 +14,7 @@ import (
 // GetConfig is GET /v1/config.
 func (h *handlers) GetConfig(ctx context.Context, _ openapi.GetConfigRequestObject) (openapi.GetConfigResponseObject, error) {
 	st := h.State()
-	tag := allTag(&st)
+	tag := h.tags.all(&st)
 	if conditionIn(ctx).notModified(tag) {
 		return openapi.GetConfig304Response{Headers: openapi.NotModifiedResponseHeaders{ETag: &tag}}, nil
 	}
@@ -37,7 +37,7 @@ func (h *handlers) configDoc(ctx context.Context, st *store.State) (openapi.Conf
 		}
 		out.Body.Services[i] = doc
 	}
-	tag := allTag(st)
+	tag := h.tags.all(st)
 	out.Headers.ETag = &tag
 	return out, nil
 }
@@ -51,7 +51,7 @@ func (h *handlers) PutConfig(ctx context.Context, _ openapi.PutConfigRequestObje
 	st, err := h.Change(context.WithoutCancel(ctx), principalOf(ctx).Actor, func(have []balancer.Service) ([]balancer.Service, error) {
 		now := h.State()
 		now.Services = have
-		if p := conditionIn(ctx).allows(allTag(&now)); p != nil {
+		if p := conditionIn(ctx).allows(h.tags.all(&now)); p != nil {
 			return nil, p
 		}
 		return f.Services, nil

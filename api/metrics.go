@@ -37,6 +37,8 @@ var (
 	backendUp     = desc("backend_state", "What the backend is to the decision: 1 for the state that it has.", "service", "backend", "state")
 	backendWeight = desc("backend_weight", "The backend's weight.", "service", "backend")
 	backendFlows  = desc("backend_flows_total", "Flows whose first packet was sent to the backend, by the kernel's count.", "service", "backend")
+	refusedTotal  = desc("refused_packets_total", "Packets of sources that the service does not serve, by the kernel's count since its rules were made.", "service")
+	speakFirst    = desc("dropped_answers_total", "Packets of backends of several services that spoke first, dropped by the kernel.")
 	ringShare     = desc("backend_ring_share_ratio", "The backend's share of the ring's slots.", "service", "backend", "family")
 	queuePackets  = desc("queue_packets_total", "Packets read from the queue.", "queue")
 	queueVerdicts = desc("queue_verdicts_total", "Verdicts sent.", "queue")
@@ -55,7 +57,7 @@ var (
 func (m metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		buildInfo, ready, sessions, unanswered, sharedBy, maxSessions, waitingRoams, roamsTotal, takeoverTotal, deletedTotal, evictedTotal,
-		backendUp, backendWeight, backendFlows, ringShare, queuePackets, queueVerdicts, queueMissed, queueCrowded, keeperAnswers,
+		backendUp, backendWeight, backendFlows, refusedTotal, speakFirst, ringShare, queuePackets, queueVerdicts, queueMissed, queueCrowded, keeperAnswers,
 		flowsKnown, pendingJobs, lostTotal, dumpsTotal, dumpSeconds, scrapeError,
 	} {
 		out <- d
@@ -108,6 +110,12 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 func (m metrics) backends(gauge func(*prometheus.Desc, float64, ...string), count func(*prometheus.Desc, uint64, ...string)) {
 	counters, err := m.h.Counters()
 	gauge(scrapeError, truth(err == nil))
+	if err == nil {
+		count(speakFirst, counters.DroppedAnswers.Packets)
+		for name, c := range counters.Refused {
+			count(refusedTotal, c.Packets, name)
+		}
+	}
 	for _, v := range m.h.views() {
 		for i := range v.Service.Backends {
 			b := &v.Service.Backends[i]

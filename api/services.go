@@ -48,15 +48,6 @@ func serviceTag(secret []byte, s *balancer.Service) string {
 	return etag(secret, config.MarshalService(s))
 }
 
-// allTag is the tag of all services together.
-func allTag(st *store.State) string {
-	var all []byte
-	for _, s := range byName(st.Services) {
-		all = append(append(all, config.MarshalService(&s)...), '\n')
-	}
-	return etag(st.Secret, all)
-}
-
 func noService(name string) *Problem { return notFound.because("there is no service %s", name) }
 
 // find is a service of a list; nil where there is none.
@@ -71,7 +62,7 @@ func find(services []balancer.Service, name string) *balancer.Service {
 // ListServices is GET /v1/services.
 func (h *handlers) ListServices(ctx context.Context, r openapi.ListServicesRequestObject) (openapi.ListServicesResponseObject, error) {
 	st := h.State()
-	tag := allTag(&st)
+	tag := h.tags.all(&st)
 	if conditionIn(ctx).notModified(tag) {
 		return openapi.ListServices304Response{Headers: openapi.NotModifiedResponseHeaders{ETag: &tag}}, nil
 	}

@@ -8,49 +8,111 @@ import (
 	"slices"
 
 	"github.com/roamlb/roamlb/balancer"
-	"github.com/roamlb/roamlb/event"
 )
 
 // elementsAtOnce is how many elements of a sessions map one call changes.
 const elementsAtOnce = 1000
 
-// EvictBackend lets go of a backend that serves nobody any longer: its
-// elements of the kernel's sessions maps, then the bindings to it, then its
-// conntrack entries. Its sessions are decided anew with their next packet.
-// v is the view before the removal, the packet path already decides by the
-// one after. reason is for the events of the deletions. What cannot be deleted
-// does not keep the rest from it.
-func (s *Sync) EvictBackend(ctx context.Context, v *balancer.View, id uint16, reason string) error {
+// Eviction is what a backend loses: the conntrack entries to View's listeners
+// that lead to it.
+type Eviction struct {
+	View    *balancer.View // before the change; the packet path decides by the one after
+	Backend uint16
+	Reason  string // for the events of the deletions
+	// Sessions takes all else, too, of a backend that serves nobody any longer:
+	// its bindings, their elements of the kernel's sessions maps, and every entry
+	// in its zone. Its sessions are decided anew with their next packet.
+	Sessions bool
+}
+
+// Evict carries evictions out, and returns how many entries it deleted: first
+// elements go, then bindings, then entries, in one pass over conntrack however
+// many backends it is. What cannot be deleted does not keep the rest from it.
+func (s *Sync) Evict(ctx context.Context, list []Eviction) (int, error) {
 	zoneBase, ours, ok := s.numbers()
-	if !ok {
-		return nil
+	if !ok || len(list) == 0 {
+		return 0, nil
 	}
-	var failed error
-	if v.Pinning == balancer.PinSession {
-		failed = s.evictElements(ctx, v, zoneBase, id)
-	}
-	if t, ok := v.Bindings.(*Table); ok {
-		t.unbind(id)
-	}
-	if ctx.Err() != nil {
-		return errors.Join(failed, ctx.Err())
-	}
-	var addresses []netip.AddrPort
-	if b := v.Backend(id); b != nil {
-		for _, a := range b.Addresses {
-			addresses = append(addresses, netip.AddrPortFrom(a, b.Port))
+	var failed []error
+	for v, ids := range serviceless(list) {
+		if v.Pinning == balancer.PinSession {
+			if err := s.evictElements(ctx, v, zoneBase, ids); err != nil {
+				failed = append(failed, fmt.Errorf("service %s: %w", v.Service.Name, err))
+			}
+		}
+		if t, ok := v.Bindings.(*Table); ok {
+			t.unbind(ids)
 		}
 	}
-	_, err := s.purge(ctx, purge{
-		value: ours, mask: ours, reason: reason, service: v.Service.Name, backend: backendName(v, id),
-		match: func(e *Entry) bool {
-			if e.Zone != 0 {
-				return e.Zone == zoneBase+id
+	if ctx.Err() != nil {
+		return 0, errors.Join(append(failed, ctx.Err())...)
+	}
+	n, err := s.purge(ctx, ours, ours, newDoom(list, zoneBase).of)
+	return n, errors.Join(append(failed, err)...)
+}
+
+// serviceless are the backends that serve nobody any longer, by view.
+func serviceless(list []Eviction) map[*balancer.View]map[uint16]bool {
+	out := make(map[*balancer.View]map[uint16]bool)
+	for _, e := range list {
+		if !e.Sessions {
+			continue
+		}
+		if out[e.View] == nil {
+			out[e.View] = make(map[uint16]bool)
+		}
+		out[e.View][e.Backend] = true
+	}
+	return out
+}
+
+// doom knows which entries go by evictions.
+type doom struct {
+	zones     map[uint16][]*doomed         // of those in a backend's zone
+	listeners map[netip.AddrPort][]*doomed // of those in zone 0
+}
+
+// doomed is the entries that go by one eviction.
+type doomed struct {
+	*Eviction
+	ending
+	addresses []netip.AddrPort // where the backend answers from
+}
+
+func newDoom(list []Eviction, zoneBase uint16) *doom {
+	d := &doom{zones: make(map[uint16][]*doomed), listeners: make(map[netip.AddrPort][]*doomed)}
+	for i := range list {
+		e := &list[i]
+		x := &doomed{Eviction: e, ending: ending{reason: e.Reason, service: e.View.Service.Name, backend: backendName(e.View, e.Backend)}}
+		if b := e.View.Backend(e.Backend); b != nil {
+			for _, a := range b.Addresses {
+				x.addresses = append(x.addresses, netip.AddrPortFrom(a, b.Port))
 			}
-			return slices.Contains(v.Service.Listen, e.Listener) && slices.Contains(addresses, e.Backend)
-		},
-	})
-	return errors.Join(failed, err)
+		}
+		d.zones[zoneBase+e.Backend] = append(d.zones[zoneBase+e.Backend], x)
+		for _, l := range e.View.Service.Listen {
+			d.listeners[l] = append(d.listeners[l], x)
+		}
+	}
+	return d
+}
+
+// of is why an entry goes; nil for one that stays.
+func (d *doom) of(e *Entry) *ending {
+	if e.Zone == 0 {
+		for _, x := range d.listeners[e.Listener] {
+			if slices.Contains(x.addresses, e.Backend) {
+				return &x.ending
+			}
+		}
+		return nil
+	}
+	for _, x := range d.zones[e.Zone] {
+		if x.Sessions || slices.Contains(x.View.Service.Listen, e.Listener) && slices.Contains(x.addresses, e.Backend) {
+			return &x.ending
+		}
+	}
+	return nil
 }
 
 // numbers is where zones begin and what our mark is.
@@ -62,19 +124,20 @@ func (s *Sync) numbers() (zoneBase uint16, ours uint32, ok bool) {
 	return snap.ZoneBase, snap.Marks.Ours(), true
 }
 
-// evictElements takes a backend out of the kernel's sessions maps: first the
-// sessions that are known, then whatever else the maps hold of it.
-func (s *Sync) evictElements(ctx context.Context, v *balancer.View, zoneBase, id uint16) error {
+// evictElements takes backends out of the kernel's sessions maps of their
+// service: first the sessions that are known, then whatever else the maps hold
+// of them.
+func (s *Sync) evictElements(ctx context.Context, v *balancer.View, zoneBase uint16, ids map[uint16]bool) error {
 	var known []balancer.Element
 	if t, ok := v.Bindings.(*Table); ok {
-		known = t.elements(0, func(_ []byte, backend uint16, _ bool) bool { return backend == id })
+		known = t.elements(0, func(_ []byte, backend uint16, _ bool) bool { return ids[backend] })
 	}
 	if err := s.deleteElements(ctx, v, known); err != nil {
 		return fmt.Errorf("evict sessions: %w", err)
 	}
 	var rest []balancer.Element
 	err := s.opts.Elements.Dump(v, zoneBase, func(e balancer.Element) bool {
-		if e.Backend == id {
+		if ids[e.Backend] {
 			e.Key = slices.Clone(e.Key)
 			rest = append(rest, e)
 		}
@@ -99,124 +162,4 @@ func (s *Sync) deleteElements(ctx context.Context, v *balancer.View, es []balanc
 		}
 	}
 	return nil
-}
-
-// DeleteEntriesOf deletes the conntrack entries to v's listeners that lead to
-// a backend at one of its former addresses, and returns how many there were.
-// The translation must name the new address already.
-func (s *Sync) DeleteEntriesOf(ctx context.Context, v *balancer.View, id uint16, former []netip.AddrPort, reason string) (int, error) {
-	zoneBase, ours, ok := s.numbers()
-	if !ok {
-		return 0, nil
-	}
-	return s.purge(ctx, purge{
-		value: ours, mask: ours, reason: reason, service: v.Service.Name, backend: backendName(v, id),
-		match: func(e *Entry) bool {
-			return (e.Zone == 0 || e.Zone == zoneBase+id) &&
-				slices.Contains(v.Service.Listen, e.Listener) && slices.Contains(former, e.Backend)
-		},
-	})
-}
-
-// DeleteForeign deletes the conntrack entries in zone 0 to listeners that are
-// neither marked by us nor translated, and returns how many there were: they
-// are older than the service and would bypass it as long as packets come.
-func (s *Sync) DeleteForeign(ctx context.Context, listeners []netip.AddrPort) (int, error) {
-	_, ours, ok := s.numbers()
-	if !ok || len(listeners) == 0 {
-		return 0, nil
-	}
-	return s.purge(ctx, purge{
-		value: 0, mask: ours, reason: reasonForeign,
-		match: func(e *Entry) bool {
-			return e.Zone == 0 && e.Status&DstNAT == 0 && slices.Contains(listeners, e.Listener)
-		},
-	})
-}
-
-// purge is which entries are to be deleted, and what is told of it.
-type purge struct {
-	value, mask uint32 // mark & mask == value
-	match       func(*Entry) bool
-	reason      string
-	service     string // "": whose listener it is
-	backend     string
-}
-
-// purge deletes entries, each exactly, and tells of each. It returns how many
-// it deleted.
-func (s *Sync) purge(ctx context.Context, p purge) (int, error) {
-	const atOnce = 256
-	began := s.opts.Now()
-	n := 0
-	var failed error
-	var batch []Entry
-	flush := func() {
-		at := s.opts.Now()
-		errs := s.opts.Conntrack.Delete(batch)
-		s.mu.Lock()
-		s.core.use(s.opts.Snapshot())
-		now := s.opts.Now()
-		for i, err := range errs {
-			switch {
-			case err == nil:
-				n++
-				s.core.purged(&batch[i], &p, now, at, began)
-			case !errors.Is(err, ErrNotFound):
-				failed = err
-			}
-		}
-		s.unlock()
-		batch = batch[:0]
-	}
-	err := s.opts.Conntrack.Dump(p.value, p.mask, func(e *Entry) bool {
-		if p.match(e) {
-			batch = append(batch, *e)
-		}
-		if len(batch) == atOnce {
-			flush()
-		}
-		return ctx.Err() == nil
-	})
-	flush()
-	if err := errors.Join(failed, err, ctx.Err()); err != nil {
-		return n, fmt.Errorf("delete conntrack entries: %w", err)
-	}
-	return n, nil
-}
-
-// purged notes and tells that an entry was deleted, at some time after at,
-// whoever was on it.
-func (c *core) purged(e *Entry, p *purge, now, at, cause int64) {
-	told := event.Event{
-		Kind: event.StaleDeleted, Service: p.service, Backend: p.backend,
-		OldClient: e.Client, Reason: p.reason, Delay: age(now, cause),
-	}
-	if v := c.snap.Lookup(e.Listener); v != nil && told.Service == "" {
-		told.Service = v.Service.Name
-	}
-	if i := c.flowOf(e); i != 0 {
-		fl := c.flows.at(i)
-		told.Age = age(now, fl.born)
-		if t := c.tables[fl.table]; fl.firstGen != 0 && t != nil {
-			told.Session = t.key(fl.first, fl.firstGen)
-			t.deleted++
-		}
-		if fl.born < at { // else it was announced anew since
-			c.ended(i, now)
-			c.flows.settle(i)
-		}
-	}
-	c.tell(told)
-}
-
-// flowOf is the flow of an entry, also where its backend is no longer what it
-// was; 0 for none.
-func (c *core) flowOf(e *Entry) uint32 {
-	if i, _ := c.resolve(e); i != 0 {
-		return i
-	}
-	return c.flows.search(e.Client, e.Listener, func(f *flow) bool {
-		return f.has(flowZoned) == (e.Zone != 0) && !f.dead() && f.id == e.ID && e.ID != 0
-	})
 }

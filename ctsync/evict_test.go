@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/roamlb/roamlb/balancer"
+	"github.com/roamlb/roamlb/event"
 )
 
 func client(n int) netip.AddrPort {
@@ -42,7 +43,7 @@ func TestEvictedBackendLosesAllAndItsSessionsGoOn(t *testing.T) {
 			before := w.view()
 			w.states = map[uint16]balancer.State{2: balancer.Down}
 			w.publish()
-			if err := w.s.EvictBackend(context.Background(), before, 2, "backend-removed"); err != nil {
+			if _, err := w.s.Evict(t.Context(), []Eviction{{View: before, Backend: 2, Reason: "backend-removed", Sessions: true}}); err != nil {
 				t.Fatal(err)
 			}
 			w.settle()
@@ -76,8 +77,69 @@ func TestEvictedBackendLosesAllAndItsSessionsGoOn(t *testing.T) {
 	}
 }
 
+// A change that takes many backends away must not look through conntrack, or a
+// large map of sessions, for each of them; and it takes no entry that is another's.
+func TestManyEvictionsTakeOnePass(t *testing.T) {
+	w := newWorld(t, nil)
+	crowd(w, 60)
+	view := w.view()
+	own := func(id uint16) netip.AddrPort { return netip.AddrPortFrom(view.Backend(id).Addresses[0], 1194) }
+	elsewhere := netip.MustParseAddrPort("192.0.2.11:1194")
+	n := uint32(1)
+	add := func(stays bool, listener netip.AddrPort, zone uint16, backend netip.AddrPort) {
+		n++
+		tuple := Tuple{Client: client(5000 + int(n)), Listener: listener, Zone: zone}
+		id := n // above this, they stay
+		if stays {
+			id += 500
+		}
+		w.ct.entries[tuple] = &fakeEntry{Entry: Entry{Tuple: tuple, Backend: backend, ID: id, Mark: w.snap.Marks.Ours()}, refreshed: w.clock}
+	}
+	add(false, elsewhere, zoneBase+2, own(3)) // all of the zone of one that serves nobody
+	add(false, listener4, 0, own(2))
+	add(true, elsewhere, 0, own(2))
+	add(false, listener4, zoneBase+1, own(1))
+	add(false, listener4, 0, own(1))
+	add(true, elsewhere, zoneBase+1, own(1)) // another service's, or a listener that stays
+	add(true, listener4, zoneBase+1, own(3)) // translated before, or since, to somewhere else
+	add(true, listener4, 0, own(3))
+	crowded := 0
+	for _, e := range w.ct.entries {
+		if e.ID >= 1000 && e.Backend != own(3) {
+			crowded++
+		}
+	}
+	w.ct.dumps, w.elements.dumps = 0, 0
+	got, err := w.s.Evict(t.Context(), []Eviction{
+		{View: view, Backend: 2, Reason: "backend-down", Sessions: true},
+		{View: view, Backend: 1, Reason: "backend-moved"},
+		{View: view, Backend: 9, Reason: "backend-removed", Sessions: true}, // nobody's
+	})
+	if err != nil || got != crowded+4 {
+		t.Errorf("deleted %d entries (%v), want %d", got, err, crowded+4)
+	}
+	for _, e := range w.ct.deleted {
+		if e.ID > 500 && e.ID < 1000 {
+			t.Errorf("deleted %+v", e)
+		}
+	}
+	for _, e := range w.tells(event.StaleDeleted) {
+		if want := map[string]string{"b": "backend-down", "a": "backend-moved"}[e.Backend]; e.Reason != want || e.Service != "vpn" {
+			t.Errorf("told of %s of %s: %s, want %s", e.Backend, e.Service, e.Reason, want)
+		}
+	}
+	for _, e := range w.elements.maps {
+		if e.Backend == 2 {
+			t.Errorf("element %x of the backend that is down is left", e.Key)
+		}
+	}
+	if w.ct.dumps != 1 || w.elements.dumps != 1 {
+		t.Errorf("looked through conntrack %d times and through the map %d times, want once", w.ct.dumps, w.elements.dumps)
+	}
+}
+
 func TestSessionGoesOnWhenItsBackendIsGone(t *testing.T) {
-	// Nobody called EvictBackend yet: the session's next packet goes elsewhere,
+	// Nobody has evicted it yet: the session's next packet goes elsewhere,
 	// the old entry needs no proof.
 	w := newWorld(t, nil)
 	b := w.first(key(1), clientA)
@@ -101,7 +163,7 @@ func TestEvictionGoesOnWhenSomethingFails(t *testing.T) {
 	w.states = map[uint16]balancer.State{2: balancer.Down}
 	w.publish()
 	w.elements.fail = errors.New("no memory")
-	if err := w.s.EvictBackend(context.Background(), before, 2, "x"); !errors.Is(err, w.elements.fail) {
+	if _, err := w.s.Evict(t.Context(), []Eviction{{View: before, Backend: 2, Reason: "x", Sessions: true}}); !errors.Is(err, w.elements.fail) {
 		t.Errorf("error %v, want that of the elements", err)
 	}
 	if len(w.ct.deleted) == 0 {
@@ -109,7 +171,7 @@ func TestEvictionGoesOnWhenSomethingFails(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := w.s.EvictBackend(ctx, before, 1, "x"); !errors.Is(err, context.Canceled) {
+	if _, err := w.s.Evict(ctx, []Eviction{{View: before, Backend: 1, Reason: "x", Sessions: true}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want canceled", err)
 	}
 }

@@ -18,6 +18,7 @@ type fakeConntrack struct {
 	mu       sync.Mutex // guards everything below
 	entries  map[Tuple]*fakeEntry
 	nextID   uint32
+	dumps    int // calls of Dump
 	deleted  []Entry
 	counted  bool
 	fail     error         // of the next calls
@@ -104,6 +105,7 @@ func (f *fakeConntrack) Delete(entries []Entry) []error {
 
 func (f *fakeConntrack) Dump(value, mask uint32, fn func(*Entry) bool) error {
 	f.mu.Lock()
+	f.dumps++
 	var list []Entry
 	for _, e := range f.entries {
 		if e.Mark&mask == value {
@@ -140,9 +142,10 @@ func (f *fakeConntrack) Timeouts() (time.Duration, time.Duration) { return fakeU
 
 // fakeElements is the sessions maps without a kernel.
 type fakeElements struct {
-	mu   sync.Mutex // guards everything below
-	maps map[string]balancer.Element
-	fail error
+	mu    sync.Mutex // guards everything below
+	maps  map[string]balancer.Element
+	dumps int // calls of Dump
+	fail  error
 }
 
 func elementName(v *balancer.View, e balancer.Element) string {
@@ -174,6 +177,7 @@ func (f *fakeElements) Delete(v *balancer.View, es []balancer.Element) error {
 
 func (f *fakeElements) Dump(v *balancer.View, _ uint16, fn func(balancer.Element) bool) error {
 	f.mu.Lock()
+	f.dumps++
 	var list []balancer.Element
 	for name, e := range f.maps {
 		if name == elementName(v, e) {

@@ -92,12 +92,11 @@ func TestBackendIsKnownByTheAddressOfItsAnswers(t *testing.T) {
 	if b, ok := w.s.ClientFlow(clientA, listener4); !ok || b != 2 {
 		t.Errorf("the flow is with backend %d, %v, want 2", b, ok)
 	}
-	former := netip.AddrPortFrom(w.service.Backends[1].Addresses[0], 1194)
 	before := w.view()
 	w.service.Backends[1].Addresses = []netip.Addr{netip.MustParseAddr("198.51.100.99")}
 	w.publish()
 	w.packet(clientB, 2)
-	n, err := w.s.DeleteEntriesOf(context.Background(), before, 2, []netip.AddrPort{former}, "address-changed")
+	n, err := w.s.Evict(t.Context(), []Eviction{{View: before, Backend: 2, Reason: "address-changed"}})
 	if err != nil || n != 1 {
 		t.Errorf("deleted %d entries (%v), want one", n, err)
 	}

@@ -63,8 +63,8 @@ func (t *Table) elements(without recordFlags, match func(key []byte, backend uin
 	return es
 }
 
-// unbind lets go of a backend in every session.
-func (t *Table) unbind(id uint16) {
+// unbind lets go of backends in every session.
+func (t *Table) unbind(ids map[uint16]bool) {
 	for at := range t.shards {
 		sh := &t.shards[at]
 		for i, more := uint32(1), true; more; {
@@ -72,7 +72,7 @@ func (t *Table) unbind(id uint16) {
 			end := min(i|(chunkSize-1)+1, sh.records.size)
 			for ; i < end; i++ {
 				for fam, backend := range sh.records.at(i).backend {
-					if backend == id {
+					if backend != 0 && ids[backend] {
 						sh.records.at(i).backend[fam] = 0
 					}
 				}

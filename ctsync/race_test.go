@@ -463,7 +463,7 @@ func TestManagingBeforeAnythingIsKnown(t *testing.T) {
 	w := newWorld(t, nil)
 	tuple := w.tuple(clientA, 2)
 	w.ct.entries[tuple] = &fakeEntry{Entry: Entry{Tuple: tuple, ID: 1, Mark: w.snap.Marks.Ours()}, refreshed: w.clock}
-	if err := w.s.EvictBackend(t.Context(), w.view(), 2, "x"); err != nil || len(w.ct.entries) != 0 {
+	if _, err := w.s.Evict(t.Context(), []Eviction{{View: w.view(), Backend: 2, Reason: "x", Sessions: true}}); err != nil || len(w.ct.entries) != 0 {
 		t.Errorf("%v, %d entries left", err, len(w.ct.entries))
 	}
 	w.snap = nil

@@ -313,7 +313,7 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 		}
 	}
 	warn("write sessions off the ring", d.writeOffRing(old, mid, mid))
-	d.evict(ctx, old, mid, warn)
+	warn("send away what backends hold", d.evict(ctx, old, mid))
 	if len(leaving) > 0 {
 		warn("remove backends' translation", d.put(d.build(services, nil, balancer.Down, tablesOf(mid))))
 	}
@@ -396,16 +396,17 @@ func (d *Daemon) back(ctx context.Context, old, mid *balancer.Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("put the old configuration back: %w", err)
 	}
-	var errs []error
+	if len(gone) == 0 {
+		return nil
+	}
+	var list []ctsync.Eviction
 	for name, backends := range gone {
 		for _, b := range backends {
-			errs = append(errs, d.sync.EvictBackend(ctx, mid.View(name), b.ID, "change-undone"))
+			list = append(list, ctsync.Eviction{View: mid.View(name), Backend: b.ID, Reason: "change-undone", Sessions: true})
 		}
 	}
-	if len(gone) > 0 {
-		errs = append(errs, d.put(restored))
-	}
-	return errors.Join(errs...)
+	_, err = d.sync.Evict(ctx, list)
+	return errors.Join(err, d.put(restored))
 }
 
 // servicesOf are the services that a snapshot was made of.

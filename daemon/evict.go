@@ -6,11 +6,13 @@ import (
 	"slices"
 
 	"github.com/roamlb/roamlb/balancer"
+	"github.com/roamlb/roamlb/ctsync"
 )
 
 // evict sends away what backends hold that serve nobody any more, and deletes
 // the entries that would go on to where the change leads no longer.
-func (d *Daemon) evict(ctx context.Context, old, mid *balancer.Snapshot, warn func(string, error)) {
+func (d *Daemon) evict(ctx context.Context, old, mid *balancer.Snapshot) error {
+	var list []ctsync.Eviction
 	for _, v := range old.Views {
 		now := mid.View(v.Service.Name)
 		if now == v {
@@ -19,24 +21,22 @@ func (d *Daemon) evict(ctx context.Context, old, mid *balancer.Snapshot, warn fu
 		left := withoutListeners(v, now)
 		for i := range v.Service.Backends {
 			b := &v.Service.Backends[i]
-			purge := func(of *balancer.View, reason string) {
-				_, err := d.sync.DeleteEntriesOf(ctx, of, b.ID, addresses(b), reason)
-				warn("delete entries of backend "+b.Name, err)
-			}
 			switch {
 			case now == nil:
-				purge(v, "service-removed")
+				list = append(list, ctsync.Eviction{View: v, Backend: b.ID, Reason: "service-removed"})
 			case now.State(b.ID) == balancer.Down && v.State(b.ID) != balancer.Down:
-				warn("evict backend "+b.Name, d.sync.EvictBackend(ctx, v, b.ID, d.whyDown(now, b.ID)))
+				list = append(list, ctsync.Eviction{View: v, Backend: b.ID, Reason: d.whyDown(now, b.ID), Sessions: true})
 			case moved(b, now.Backend(b.ID)):
-				purge(v, "backend-moved")
+				list = append(list, ctsync.Eviction{View: v, Backend: b.ID, Reason: "backend-moved"})
 			case v.Pinning != now.Pinning:
-				purge(v, "pinning-changed")
+				list = append(list, ctsync.Eviction{View: v, Backend: b.ID, Reason: "pinning-changed"})
 			case left != nil:
-				purge(left, "listener-removed")
+				list = append(list, ctsync.Eviction{View: left, Backend: b.ID, Reason: "listener-removed"})
 			}
 		}
 	}
+	_, err := d.sync.Evict(ctx, list)
+	return err
 }
 
 // whyDown is why a backend serves nobody any more, for the events.
@@ -62,14 +62,6 @@ func withoutListeners(v, now *balancer.View) *balancer.View {
 	left := *v
 	left.Service = &svc
 	return &left
-}
-
-func addresses(b *balancer.Backend) []netip.AddrPort {
-	out := make([]netip.AddrPort, len(b.Addresses))
-	for i, a := range b.Addresses {
-		out[i] = netip.AddrPortFrom(a, b.Port)
-	}
-	return out
 }
 
 func moved(a, b *balancer.Backend) bool {

@@ -89,6 +89,7 @@ func (c *compiler) addMap(m *Map) *Map {
 
 // addCommon adds a map that all services share.
 func (c *compiler) addCommon(m *Map) *Map {
+	m.Shared = true
 	c.common = append(c.common, m)
 	return m
 }

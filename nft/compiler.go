@@ -15,6 +15,7 @@ type Compiler struct {
 	base     *base
 	parts    map[*balancer.View]*part
 	last     []*part // of the last snapshot
+	owners   owners  // of the addresses in it
 	answers  *answers
 	round    int
 }
@@ -41,7 +42,7 @@ type part struct {
 }
 
 // answers is the maps that depend on several services at once, by their place
-// among the common ones. Immutable.
+// among the common ones, for a table of services that share backends. Immutable.
 type answers struct{ elements map[int][]Element }
 
 // partsKept is for how many snapshots a part is kept that none of them uses: a
@@ -57,7 +58,7 @@ func NewCompiler(q balancer.Queues, f Features) *Compiler {
 func (c *Compiler) Compile(s *balancer.Snapshot) *Table {
 	if c.base == nil || c.base.marks != s.Marks || c.base.zoneBase != s.ZoneBase {
 		*c = *NewCompiler(c.queues, c.features)
-		c.base = c.compileBase(s)
+		c.base, c.owners = c.compileBase(s), newOwners()
 	}
 	c.round++
 	parts := make([]*part, len(s.Views))
@@ -75,8 +76,11 @@ func (c *Compiler) Compile(s *balancer.Snapshot) *Table {
 			delete(c.parts, v)
 		}
 	}
-	if c.answers == nil || !sameOrigins(c.last, parts) {
-		c.answers = c.compileAnswers(parts)
+	if was, is := unlike(c.last, parts); c.owners.change(was, is) {
+		c.answers = nil
+		if c.owners.shared > 0 {
+			c.answers = c.compileAnswers(parts)
+		}
 	}
 	c.last = parts
 	return newTable(c.base, parts, c.answers)
@@ -114,7 +118,7 @@ func (c *Compiler) compileView(v *balancer.View) *part {
 
 func (c *Compiler) compileAnswers(parts []*part) *answers {
 	x := c.compiler(c.base.marks, c.base.zoneBase)
-	x.answers(parts)
+	x.answers(parts, &c.owners)
 	a := &answers{elements: make(map[int][]Element)}
 	for i, m := range x.common {
 		if slices.Contains(x.answersFrom[:], m) || slices.Contains(x.sharedFrom[:], m) {
@@ -122,13 +126,6 @@ func (c *Compiler) compileAnswers(parts []*part) *answers {
 		}
 	}
 	return a
-}
-
-// sameOrigins reports whether two lists of parts give the same answers.
-func sameOrigins(a, b []*part) bool {
-	return slices.EqualFunc(a, b, func(p, q *part) bool {
-		return p == q || p.name == q.name && slices.Equal(p.origins, q.origins)
-	})
 }
 
 // newTable puts parts together.
@@ -152,8 +149,10 @@ func newTable(b *base, parts []*part, a *answers) *Table {
 
 // gather is the elements of a map that all share, by its place.
 func gather(parts []*part, a *answers, i int) []Element {
-	if es, ok := a.elements[i]; ok {
-		return es
+	if a != nil {
+		if es, ok := a.elements[i]; ok {
+			return es
+		}
 	}
 	n := 0
 	for _, p := range parts {
@@ -168,25 +167,11 @@ func gather(parts []*part, a *answers, i int) []Element {
 
 // apart is two tables of one Compiler without what they share.
 func apart(have, want *Table) (h, w *Table) {
-	var was, is []*part
-	i, j := 0, 0
-	for i < len(have.parts) || j < len(want.parts) {
-		switch {
-		case j == len(want.parts) || i < len(have.parts) && have.parts[i].name < want.parts[j].name:
-			was = append(was, have.parts[i])
-			i++
-		case i == len(have.parts) || want.parts[j].name < have.parts[i].name:
-			is = append(is, want.parts[j])
-			j++
-		default:
-			if have.parts[i] != want.parts[j] {
-				was, is = append(was, have.parts[i]), append(is, want.parts[j])
-			}
-			i++
-			j++
-		}
-	}
+	was, is := unlike(have.parts, want.parts)
 	b := &base{common: have.base.common}
+	if have.answers == nil && want.answers == nil {
+		return newTable(b, was, nil), newTable(b, is, nil)
+	}
 	if have.answers == want.answers {
 		none := &answers{elements: make(map[int][]Element)}
 		for i := range have.answers.elements {
@@ -194,5 +179,41 @@ func apart(have, want *Table) (h, w *Table) {
 		}
 		return newTable(b, was, none), newTable(b, is, none)
 	}
-	return newTable(b, was, have.answers), newTable(b, is, want.answers)
+	return newTable(b, was, have.allAnswers(want)), newTable(b, is, want.allAnswers(have))
+}
+
+// allAnswers is the answers of t, in the maps that o's are in where t's services
+// share no backends.
+func (t *Table) allAnswers(o *Table) *answers {
+	if t.answers != nil {
+		return t.answers
+	}
+	a := &answers{elements: make(map[int][]Element)}
+	for i := range o.answers.elements {
+		a.elements[i] = gather(t.parts, nil, i)
+	}
+	return a
+}
+
+// unlike is what two lists of parts, both in the order of names, do not have in
+// common.
+func unlike(a, b []*part) (was, is []*part) {
+	i, j := 0, 0
+	for i < len(a) || j < len(b) {
+		switch {
+		case j == len(b) || i < len(a) && a[i].name < b[j].name:
+			was = append(was, a[i])
+			i++
+		case i == len(a) || b[j].name < a[i].name:
+			is = append(is, b[j])
+			j++
+		default:
+			if a[i] != b[j] {
+				was, is = append(was, a[i]), append(is, b[j])
+			}
+			i++
+			j++
+		}
+	}
+	return was, is
 }

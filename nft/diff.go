@@ -97,8 +97,8 @@ func (p *plan) maps(have index, want *Table) {
 		}
 		p.made = append(p.made, m.Name)
 		push(addMap(want.Name, m, uint32(i+1)))
-		if m.Data.ID == typeVerdict {
-			continue // its elements name chains, which are made with the switch
+		if m.late() {
+			continue
 		}
 		for _, r := range elements(msgNewSetElem, want.Name, m.Name, m.all()) {
 			push(r)
@@ -119,7 +119,8 @@ func (p *plan) timeouts(have index, want *Table) {
 	}
 }
 
-// elements brings the maps that stay up to date, and fills new verdict maps.
+// elements brings the maps that stay up to date, and fills new ones that wait
+// for their rules.
 func (p *plan) elements(have index, want *Table) {
 	for _, m := range want.Maps {
 		if m.Learned {
@@ -127,7 +128,7 @@ func (p *plan) elements(have index, want *Table) {
 		}
 		h := have.maps[m.Name]
 		if h == nil {
-			if m.Data.ID != typeVerdict {
+			if !m.late() {
 				continue
 			}
 			h = &Map{}

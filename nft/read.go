@@ -23,7 +23,8 @@ func read(c *conn, name string) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.dump(msgGetRule, "list rules", appendString(nil, unix.NFTA_RULE_TABLE, name), func(_ uint16, b []byte) { t.decodeRule(b) })
+	chains := newIndex(t).chains
+	err = c.dump(msgGetRule, "list rules", appendString(nil, unix.NFTA_RULE_TABLE, name), func(_ uint16, b []byte) { decodeRule(b, name, chains) })
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,8 @@ func (c *Chain) hook() *Hook {
 	return c.Hook
 }
 
-func (t *Table) decodeRule(b []byte) {
+// decodeRule adds a rule of a table to its chain.
+func decodeRule(b []byte, name string, chains map[string]*Chain) {
 	var table, chain string
 	r := Rule{tag: noTag}
 	eachAttr(b, func(typ uint16, d []byte) {
@@ -109,10 +111,7 @@ func (t *Table) decodeRule(b []byte) {
 			}
 		}
 	})
-	if table != t.Name {
-		return
-	}
-	if ch := t.chain(chain); ch != nil {
+	if ch := chains[chain]; ch != nil && table == name {
 		ch.Rules = append(ch.Rules, r)
 	}
 }
@@ -203,8 +202,9 @@ func Differences(have, want *Table) []string {
 	if len(have.Chains) == 0 && len(have.Maps) == 0 {
 		return []string{"the table is gone"}
 	}
+	indexHave, indexWant := newIndex(have), newIndex(want)
 	for _, w := range want.Chains {
-		h := have.chain(w.Name)
+		h := indexHave.chains[w.Name]
 		switch {
 		case h == nil:
 			say("chain %s is gone", w.Name)
@@ -215,12 +215,12 @@ func Differences(have, want *Table) []string {
 		}
 	}
 	for _, h := range have.Chains {
-		if want.chain(h.Name) == nil {
+		if indexWant.chains[h.Name] == nil {
 			say("chain %s is not ours", h.Name)
 		}
 	}
 	for _, w := range want.Maps {
-		h := have.mapNamed(w.Name)
+		h := indexHave.maps[w.Name]
 		if h == nil {
 			say("map %s is gone", w.Name)
 			continue
@@ -230,19 +230,11 @@ func Differences(have, want *Table) []string {
 		}
 	}
 	for _, h := range have.Maps {
-		if want.mapNamed(h.Name) == nil {
+		if indexWant.maps[h.Name] == nil {
 			say("map %s is not ours", h.Name)
 		}
 	}
 	return out
-}
-
-func (t *Table) mapNamed(name string) *Map {
-	i := slices.IndexFunc(t.Maps, func(m *Map) bool { return m.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return t.Maps[i]
 }
 
 func sameHook(a, b *Hook) bool {

@@ -136,8 +136,9 @@ func (r *Ruleset) undo(p *plan, cause error) error {
 		return errors.Join(cause, err)
 	}
 	var reqs []request
+	maps := newIndex(have).maps
 	for _, name := range p.made {
-		if have.mapNamed(name) != nil {
+		if maps[name] != nil {
 			reqs = append(reqs, delMap(TableName, name))
 		}
 	}

@@ -9,7 +9,6 @@ package nft
 
 import (
 	"hash/fnv"
-	"slices"
 	"time"
 )
 
@@ -74,9 +73,15 @@ type Map struct {
 	Counter   bool          // every element counts packets and bytes
 	Learned   bool          // elements come from the packet path and ctsync: never compared
 	Intervals bool
+	Shared    bool // rules of all services look in it
 	Elements  []Element
 	gather    func() []Element // makes Elements once they are looked at; nil: they are there
 }
+
+// late reports whether a new map gets its elements behind the rules that look in
+// it: they name chains that are made with the rules, or the rules are many, and
+// for each of them the kernel goes through all elements that are there.
+func (m *Map) late() bool { return m.Data.ID == typeVerdict || m.Shared }
 
 // all are the map's elements.
 func (m *Map) all() []Element {
@@ -108,12 +113,4 @@ type Timeout struct {
 	V6        bool
 	Unreplied time.Duration
 	Replied   time.Duration
-}
-
-func (t *Table) chain(name string) *Chain {
-	i := slices.IndexFunc(t.Chains, func(c *Chain) bool { return c.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return t.Chains[i]
 }

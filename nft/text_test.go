@@ -256,7 +256,7 @@ func TestRedactedText(t *testing.T) {
 	b := paperBed()
 	s := b.small("vpn", port, nil)
 	table := compiled(s)
-	sessions := table.mapNamed(sessionsMap(s, false, 8))
+	sessions := newIndex(table).maps[sessionsMap(s, false, 8)]
 	sessions.Elements = []Element{{Key: key(1), Data: host16(1)}}
 	open, hidden := textOf(t, table, TextOptions{Slots: true, Sessions: true}), textOf(t, table, TextOptions{Slots: true, Sessions: true, Redact: true})
 	name := regexp.MustCompile(`slots4-vpn-[0-9a-f]{8}`).FindString(open) // its last part is a hash of the seed
