@@ -37,7 +37,7 @@ type DataPlane interface {
 	Snapshot() *balancer.Snapshot
 	Now() int64 // nanoseconds on the clock of sessions' Seen
 	Counters() (nft.Counters, error)
-	Ruleset() (string, error)
+	Ruleset(redact bool) (string, error) // nft text, without secrets where redact is set
 }
 
 // Activity is what the daemon does.

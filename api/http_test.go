@@ -3,6 +3,7 @@ package api_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
@@ -213,4 +214,16 @@ func modeOf(t *testing.T, path string) fs.FileMode {
 		t.Fatal(err)
 	}
 	return info.Mode().Perm()
+}
+
+// The table is shown as the kernel has it, and its secrets to those who may
+// write.
+func TestRuleset(t *testing.T) {
+	w := newWorld(t, services)
+	w.do("GET", "/v1/ruleset", nil).want(t, 200, "table inet roamlb {", "chain prerouting-steer {", "map slots4-vpn-", "comment \"vpn: a known session\"", "198.51.100.1 . 1194")
+	seed := fmt.Sprintf("seed %#x", w.daemon.State().Services[0].Seed)
+	w.do("GET", "/v1/ruleset", nil, "Accept", "application/json").want(t, 200, `{"text":"table inet roamlb {`, seed)
+	if a := w.doWith(w.readToken(), "GET", "/v1/ruleset", nil).want(t, 200, "chain prerouting-steer {"); strings.Contains(string(a.text), seed) {
+		t.Error("the seed is shown to who may only read")
+	}
 }

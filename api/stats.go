@@ -79,7 +79,7 @@ func (h *handlers) GetVersion(context.Context, openapi.GetVersionRequestObject) 
 
 // GetRuleset is GET /v1/ruleset.
 func (h *handlers) GetRuleset(ctx context.Context, _ openapi.GetRulesetRequestObject) (openapi.GetRulesetResponseObject, error) {
-	text, err := h.Ruleset()
+	text, err := h.Ruleset(!principalOf(ctx).mayWrite())
 	if err != nil {
 		return nil, err
 	}

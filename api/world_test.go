@@ -99,6 +99,7 @@ func (w *world) start(text string) {
 		w.t.Fatal(err)
 	}
 	w.daemon, w.url = d, "http://"+file.API.Listen.String()
+	plain := file.API.TLS.Cert == ""
 	go func() { done <- d.Run(ctx) }()
 	w.stop = func() {
 		cancel()
@@ -115,6 +116,10 @@ func (w *world) start(text string) {
 		w.t.Fatal("the daemon is not ready")
 	}
 	lab.WaitFor(w.t, 5*time.Second, "the API answers", func() bool {
+		if !plain {
+			c, err := net.Dial("tcp", file.API.Listen.String())
+			return err == nil && c.Close() == nil
+		}
 		r, err := http.Get(w.url + "/healthz")
 		if err != nil {
 			return false

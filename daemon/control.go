@@ -88,8 +88,14 @@ func (d *Daemon) Counters() (nft.Counters, error) {
 	return d.rules.Counters(s)
 }
 
-// Ruleset is the table as the kernel has it, in nft's syntax.
-func (d *Daemon) Ruleset() (string, error) { return d.rules.Text() }
+// Ruleset is the table as the kernel has it, in nft's syntax: with the rings,
+// without the sessions that the kernel has learned, and without what only those
+// may see who may write where redact is set.
+func (d *Daemon) Ruleset(redact bool) (string, error) {
+	var text strings.Builder
+	err := d.rules.Text(&text, nft.TextOptions{Slots: true, Redact: redact})
+	return text.String(), err
+}
 
 // Checks looks at the host as "roamlb check" does.
 func (d *Daemon) Checks(ctx context.Context) []check.Result {

@@ -78,12 +78,17 @@ func poison(want *nft.Table) {
 	})
 }
 
-// disk puts the state on a file system of its own of 256 KiB, before the daemon
-// starts.
+// disk stops the daemon and puts the state on a file system of its own, small
+// enough to be filled.
 func (b *bed) disk() string {
 	b.t.Helper()
+	return b.diskOf("256k")
+}
+
+func (b *bed) diskOf(size string) string {
+	b.t.Helper()
 	dir := b.t.TempDir()
-	if err := unix.Mount("roamlb-test", dir, "tmpfs", 0, "size=256k"); err != nil {
+	if err := unix.Mount("roamlb-test", dir, "tmpfs", 0, "size="+size); err != nil {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })

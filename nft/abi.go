@@ -7,6 +7,7 @@ import "golang.org/x/sys/unix"
 const (
 	msgDestroySetElem = 0x1e // NFT_MSG_DESTROYSETELEM, since 6.3
 	msgNewTable       = unix.NFT_MSG_NEWTABLE
+	msgGetTable       = unix.NFT_MSG_GETTABLE
 	msgDelTable       = unix.NFT_MSG_DELTABLE
 	msgNewChain       = unix.NFT_MSG_NEWCHAIN
 	msgGetChain       = unix.NFT_MSG_GETCHAIN
@@ -21,6 +22,7 @@ const (
 	msgGetSetElem     = unix.NFT_MSG_GETSETELEM
 	msgDelSetElem     = unix.NFT_MSG_DELSETELEM
 	msgNewGen         = unix.NFT_MSG_NEWGEN
+	msgGetGen         = unix.NFT_MSG_GETGEN
 	msgNewObj         = unix.NFT_MSG_NEWOBJ
 	msgGetObj         = unix.NFT_MSG_GETOBJ
 	msgDelObj         = unix.NFT_MSG_DELOBJ

@@ -53,6 +53,56 @@ func eachAttr(b []byte, fn func(typ uint16, data []byte)) {
 	}
 }
 
+// attrs are the members of a nested attribute by their type, of which nf_tables
+// has no more than this; of several of one type the last counts. What is
+// missing, or too short, reads as zero.
+type attrs [32][]byte
+
+func parseAttrs(b []byte) attrs {
+	var a attrs
+	eachAttr(b, func(typ uint16, d []byte) {
+		if int(typ) < len(a) {
+			a[typ] = d
+		}
+	})
+	return a
+}
+
+func (a *attrs) has(typ int) bool { return a[typ] != nil }
+
+func (a *attrs) str(typ int) string { return cString(a[typ]) }
+
+func (a *attrs) u8(typ int) byte {
+	if len(a[typ]) < 1 {
+		return 0
+	}
+	return a[typ][0]
+}
+
+func (a *attrs) u16(typ int) uint16 {
+	if len(a[typ]) < 2 {
+		return 0
+	}
+	return binary.BigEndian.Uint16(a[typ])
+}
+
+func (a *attrs) u32(typ int) uint32 {
+	if len(a[typ]) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(a[typ])
+}
+
+func (a *attrs) u64(typ int) uint64 {
+	if len(a[typ]) < 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(a[typ])
+}
+
+// nested gives the members of a member.
+func (a *attrs) nested(typ int) attrs { return parseAttrs(a[typ]) }
+
 func cString(b []byte) string {
 	if n := len(b); n > 0 && b[n-1] == 0 {
 		return string(b[:n-1])

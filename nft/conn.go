@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -186,6 +187,68 @@ func (c *conn) dump(typ uint16, what string, body []byte, fn func(typ uint16, at
 		}
 	}
 	return failed
+}
+
+// dumpTries is how often a list is asked for that changes meanwhile.
+const dumpTries = 10
+
+// dumpWhole is dump that hands on what can be kept, and of several tries only
+// the last one's answers: the first that nothing interrupted, or, with an error
+// that is errInterrupted, what the last gave.
+func (c *conn) dumpWhole(typ uint16, what string, body []byte, tries int, fn func(typ uint16, attrs []byte)) error {
+	type answer struct {
+		typ   uint16
+		attrs []byte
+	}
+	var got []answer
+	var err error
+	for range tries {
+		got = got[:0]
+		err = c.dump(typ, what, body, func(typ uint16, attrs []byte) { got = append(got, answer{typ, bytes.Clone(attrs)}) })
+		if !errors.Is(err, errInterrupted) {
+			break
+		}
+	}
+	if err != nil && !errors.Is(err, errInterrupted) {
+		return err
+	}
+	for _, a := range got {
+		fn(a.typ, a.attrs)
+	}
+	return err
+}
+
+// generation is how many transactions the namespace has seen, whoever's.
+func (c *conn) generation() (gen uint32, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seq := c.seq
+	c.seq++
+	if err := c.send(appendMessage(nil, subsys<<8|msgGetGen, unix.NLM_F_REQUEST, seq, familyINet, 0, nil)); err != nil {
+		return 0, fmt.Errorf("ask for the ruleset's generation: %w", err)
+	}
+	var failed error
+	for done := false; !done; {
+		err := c.receive(func(h header, body []byte) {
+			if h.seq != seq || len(body) < 4 {
+				return
+			}
+			done = true
+			if h.typ == unix.NLMSG_ERROR {
+				failed = &RequestError{What: "ask for the ruleset's generation", Errno: syscall.Errno(-int32(binary.NativeEndian.Uint32(body)))}
+				return
+			}
+			eachAttr(body[4:], func(typ uint16, d []byte) {
+				if typ == unix.NFTA_GEN_ID && len(d) >= 4 {
+					gen = binary.BigEndian.Uint32(d)
+				}
+			})
+		})
+		if err != nil {
+			return 0, fmt.Errorf("ask for the ruleset's generation: %w", err)
+		}
+	}
+	return gen, failed
 }
 
 // errInterrupted: the table changed while it was being listed.

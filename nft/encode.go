@@ -81,15 +81,8 @@ func ruleUserdata(r *Rule) []byte {
 
 // tagOf finds our tag in a rule's user data; 0 where there is none.
 func tagOf(b []byte) uint64 {
-	for len(b) >= 2 {
-		typ, n := b[0], int(b[1])
-		if len(b) < 2+n {
-			return 0
-		}
-		if typ == userdataTag && n == 8 {
-			return binary.BigEndian.Uint64(b[2:])
-		}
-		b = b[2+n:]
+	if d := udata(b, userdataTag); len(d) == 8 {
+		return binary.BigEndian.Uint64(d)
 	}
 	return 0
 }
@@ -97,10 +90,12 @@ func tagOf(b []byte) uint64 {
 // Flags of sets, enum nft_set_flags.
 const (
 	setAnonymous = 0x01
+	setConstant  = 0x02
 	setInterval  = 0x04
 	setMap       = 0x08
 	setTimeout   = 0x10
 	setDynamic   = 0x20
+	setObject    = 0x40
 )
 
 func (m *Map) flags() uint32 {

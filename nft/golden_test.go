@@ -93,18 +93,12 @@ func (b *bed) small(name string, at uint16, change func(*balancer.Service)) *bal
 // What an operator sees of our table must be what we meant. The files show a
 // change of the rules to whoever reviews it.
 func TestGolden(t *testing.T) {
-	tool, err := exec.LookPath("nft")
-	if err != nil {
-		t.Skip("needs nft: install nftables")
-	}
-	if v, err := exec.Command(tool, "--version").Output(); err != nil || !strings.Contains(string(v), goldenVersion+" ") {
-		t.Skipf("needs nft: %s, this is %s", goldenVersion, v)
-	}
+	tool := goldenTool(t)
 	for _, c := range goldenCases {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBed(t)
 			b.apply(t, c.services(b)...)
-			got := normal(list(t, b.LB, tool))
+			got := normal(list(t, b.LB, tool, "-s"))
 			file := filepath.Join("testdata", c.name+".nft")
 			if *updateGolden {
 				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
@@ -122,10 +116,23 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func list(t *testing.T, n *lab.Namespace, tool string) string {
+// goldenTool finds the program that lists as the golden files do.
+func goldenTool(t *testing.T) string {
+	t.Helper()
+	tool, err := exec.LookPath("nft")
+	if err != nil {
+		t.Skip("needs nft: install nftables")
+	}
+	if v, err := exec.Command(tool, "--version").Output(); err != nil || !strings.Contains(string(v), goldenVersion+" ") {
+		t.Skipf("needs nft: %s, this is %s", goldenVersion, v)
+	}
+	return tool
+}
+
+func list(t *testing.T, n *lab.Namespace, tool string, options ...string) string {
 	t.Helper()
 	var out, complaints bytes.Buffer
-	cmd := exec.Command(tool, "-s", "list", "table", "inet", TableName)
+	cmd := exec.Command(tool, append(options, "list", "table", "inet", TableName)...)
 	cmd.Stdout, cmd.Stderr = &out, &complaints
 	if err := n.Run(cmd); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd.Args, err, complaints.String())

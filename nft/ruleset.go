@@ -17,6 +17,7 @@ type Ruleset struct {
 	wanted   *Table     // what it should have: what was applied last
 	features Features
 	quiesce  func(func() error) error
+	watcher  *Watcher // nil: nobody watches
 }
 
 // Quiesce sets what runs a change for which nothing may wait in a queue; it is
@@ -76,6 +77,22 @@ func (r *Ruleset) apply(want *Table) error {
 	if len(r.applied.Chains) == 0 && len(r.applied.Maps) == 0 {
 		p.fill = append([][]request{{addTable(want.Name)}}, p.fill...)
 	}
+	carryOut := func() error { return r.carryOut(p) }
+	var err error
+	if len(p.fill) > 1 {
+		err = r.aside(len(p.fill)+1, carryOut)
+	} else {
+		err = carryOut()
+	}
+	if err != nil {
+		return err
+	}
+	r.applied, r.wanted = want, want
+	return nil
+}
+
+// carryOut makes the transactions of a plan: all, or none and an error.
+func (r *Ruleset) carryOut(p *plan) error {
 	for _, batch := range p.fill {
 		if err := r.conn.commit(batch); err != nil {
 			return r.undo(p, fmt.Errorf("fill maps: %w", err))
@@ -84,7 +101,6 @@ func (r *Ruleset) apply(want *Table) error {
 	if err := r.change(p); err != nil {
 		return r.undo(p, fmt.Errorf("change table: %w", err))
 	}
-	r.applied, r.wanted = want, want
 	return nil
 }
 

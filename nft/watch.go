@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/net/bpf"
@@ -13,8 +14,9 @@ import (
 
 // Watcher reports changes of our table that somebody else made.
 type Watcher struct {
-	nl   *netlink.Conn
-	port uint32 // whose changes are ours
+	nl     *netlink.Conn
+	port   uint32        // whose changes are ours
+	missed chan struct{} // one buffered: somebody's change may have gone unseen
 }
 
 // Watch joins nftables' notifications in the calling thread's network
@@ -29,7 +31,42 @@ func (r *Ruleset) Watch() (*Watcher, error) {
 	if err := nl.SetBPF(othersOnly(port)); err != nil {
 		return nil, errors.Join(fmt.Errorf("watch nftables: %w", err), nl.Close())
 	}
-	return &Watcher{nl: nl, port: port}, nil
+	w := &Watcher{nl: nl, port: port, missed: make(chan struct{}, 1)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watcher = w
+	return w, nil
+}
+
+// aside runs a change of many elements while nobody watches: for each of them
+// the kernel would make a notification, which takes longer than the change.
+// Whether others have changed anything meanwhile shows in the number of
+// transactions. n is how many the change makes if all goes well. r.mu is
+// locked.
+func (r *Ruleset) aside(n int, change func() error) error {
+	w := r.watcher
+	if w == nil {
+		return change()
+	}
+	before, err := r.conn.generation()
+	if err != nil {
+		return err
+	}
+	if w.nl.LeaveGroup(groupNFTables) != nil {
+		return change() // the watcher is closed
+	}
+	failed := change()
+	if w.nl.JoinGroup(groupNFTables) != nil {
+		return failed // closed meanwhile
+	}
+	after, err := r.conn.generation()
+	if err != nil || failed != nil || after-before != uint32(n) {
+		select {
+		case w.missed <- struct{}{}:
+		default:
+		}
+	}
+	return failed
 }
 
 // othersOnly lets no notification in of what one port did. Those of a large
@@ -51,12 +88,26 @@ func othersOnly(port uint32) []bpf.RawInstruction {
 	return raw
 }
 
-// Run calls changed, on its own goroutine, after every transaction of others
-// that touched our table, and whenever notifications were lost. It returns nil
-// when ctx ends, and closes the watcher.
+// Run calls changed, on goroutines of its own, after every transaction of
+// others that touched our table, and whenever some may have gone unseen. It
+// returns nil when ctx ends, and closes the watcher.
 func (w *Watcher) Run(ctx context.Context, changed func()) error {
 	stop := context.AfterFunc(ctx, func() { w.nl.Close() })
+	ended := make(chan struct{})
+	var missed sync.WaitGroup
+	missed.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case <-w.missed:
+				changed()
+			}
+		}
+	})
 	defer func() {
+		close(ended)
+		missed.Wait()
 		if stop() {
 			w.nl.Close()
 		}
