@@ -66,8 +66,10 @@ func TestSpoofDoesNotCutOff(t *testing.T) {
 	if after := b.entriesOf(victim); len(after) != 1 || after[0].id != before[0].id {
 		t.Errorf("the victim's entry was %v, is %v", before, after)
 	}
-	if n := len(b.daemon.events("stale-deleted")); n != 0 {
-		t.Errorf("%d deletions, want none", n)
+	for _, l := range b.daemon.events("stale-deleted") { // the thief's own, which nobody answered, may go
+		if l.str("old_client") != thief.String() {
+			t.Errorf("deleted: %s", l.text)
+		}
 	}
 	if len(b.daemon.events("roam")) == 0 {
 		t.Error("the thief's packet was not seen: the test shows nothing")
@@ -153,7 +155,9 @@ func TestFlappingIsShared(t *testing.T) {
 		case 0:
 			continue
 		case 1:
-			noticed++
+			if noticed++; noticed > 1 {
+				continue
+			}
 		default:
 			t.Errorf("session %d: more than one event that it is shared", s)
 		}
