@@ -88,19 +88,44 @@ func (v *View) Families() (v4, v6 bool) {
 func NewView(s *Service, caps Capabilities, states map[uint16]State, b Bindings) *View {
 	v := &View{Service: s, Bindings: b, Extractor: layout(&s.Key), backends: make(map[uint16]backendView, len(s.Backends))}
 	v.Pinning, v.PinReason = EffectivePinning(s, caps)
-	var m4, m6 []hashing.Member
 	for i := range s.Backends {
 		be := &s.Backends[i]
 		st, ok := states[be.ID]
 		if !ok {
 			st = be.Admin.State()
 		}
-		bv := backendView{backend: be, state: st, v4: be.Address(false).IsValid(), v6: be.Address(true).IsValid()}
-		v.backends[be.ID] = bv
-		if st != Up {
+		v.backends[be.ID] = backendView{backend: be, state: st, v4: be.Address(false).IsValid(), v6: be.Address(true).IsValid()}
+	}
+	v.makeRings(nil)
+	return v
+}
+
+// Weighed is v with rings in which backends have only so many percent of their
+// weight, by id; those that shares lacks have all of it. A backend with a
+// weight keeps some.
+func (v *View) Weighed(shares map[uint16]int) *View {
+	w := *v
+	w.makeRings(shares)
+	return &w
+}
+
+func (v *View) makeRings(shares map[uint16]int) {
+	s := v.Service
+	var m4, m6 []hashing.Member
+	for i := range s.Backends {
+		be := &s.Backends[i]
+		bv := v.backends[be.ID]
+		if bv.state != Up {
 			continue
 		}
 		m := hashing.Member{ID: be.ID, Identity: be.Name, Weight: be.Weight}
+		if len(shares) > 0 { // a ring whose weights have a factor in common is the same ring
+			share, ok := shares[be.ID]
+			if !ok {
+				share = fullShare
+			}
+			m.Weight *= share
+		}
 		if bv.v4 {
 			m4 = append(m4, m)
 		}
@@ -113,8 +138,10 @@ func NewView(s *Service, caps Capabilities, states map[uint16]State, b Bindings)
 	if len(m4) != len(m6) || !sameMembers(m4, m6) {
 		v.ring6 = hashing.Maglev(m6, s.Slots)
 	}
-	return v
 }
+
+// fullShare is a backend's whole weight, in percent.
+const fullShare = 100
 
 func sameMembers(a, b []hashing.Member) bool {
 	for i := range a {
