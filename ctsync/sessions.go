@@ -199,12 +199,12 @@ func (t *Table) rebind(v *balancer.View, now int64, key []byte, es []balancer.El
 	moved := !b.Created
 	if r.gen == b.Session.Gen {
 		r.flags |= recordPlaced
-		was := r.backend
-		r.backend = [2]uint16{}
+		var to [2]uint16
 		for _, e := range es {
-			r.backend[family(e.V6)] = e.Backend
+			to[family(e.V6)] = e.Backend
 		}
-		moved = was != r.backend
+		moved = to != r.backend
+		sh.bindTo(h.number(), to)
 	}
 	sh.mu.Unlock()
 	if moved {

@@ -32,6 +32,7 @@ func newTable(s *Sync, name string, maxKeyLen int, layout string) *Table {
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.stride = maxKeyLen
+		sh.bound = make(map[uint16]int)
 		for kind := range sh.oldest {
 			sh.oldest[kind] = &t.oldest[kind][i]
 			sh.oldest[kind].Store(nobody)
@@ -48,6 +49,18 @@ func (t *Table) locate(key []byte) (shard, hash uint32) {
 
 // Len is how many sessions live.
 func (t *Table) Len() int { return int(t.counts[unanswered].Load() + t.counts[answered].Load()) }
+
+// Bound is how many sessions are bound to a backend.
+func (t *Table) Bound(id uint16) int {
+	n := 0
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		n += sh.bound[id]
+		sh.mu.Unlock()
+	}
+	return n
+}
 
 // Bind is of balancer.Bindings. It does not allocate for a session that lives.
 // A session that finds no room is not made; its packet still gets the
@@ -85,22 +98,25 @@ func (t *Table) Bind(now int64, key []byte, v *balancer.View, v6 bool, candidate
 // bound, or to a backend that v does not serve it from any longer.
 func (s *shard) bind(at, i uint32, now int64, v *balancer.View, v6 bool, candidate uint16) balancer.Binding {
 	r := s.records.at(i)
-	here, there := &r.backend[family(v6)], r.backend[family(!v6)]
+	here, there := r.backend[family(v6)], r.backend[family(!v6)]
 	created := false
 	switch {
-	case *here != 0 && v.Serves(*here, v6):
+	case here != 0 && v.Serves(here, v6):
 	case there != 0 && v.Serves(there, v6):
-		*here, r.bound = there, millis(now)
+		here, r.bound = there, millis(now)
 	case candidate == 0:
 		return balancer.Binding{}
 	default:
-		*here, created, r.bound = candidate, true, millis(now)
+		here, created, r.bound = candidate, true, millis(now)
 	}
+	to := r.backend
+	to[family(v6)] = here
+	s.bindTo(i, to)
 	r.flags &^= recordHidden
 	s.touch(i, now)
 	return balancer.Binding{
 		Session:   balancer.SessionRef{Shard: at, Index: i, Gen: r.gen},
-		Backend:   *here,
+		Backend:   here,
 		Confirmed: r.confirmed(),
 		Created:   created,
 		Young:     millis(now)-r.bound < millis(int64(balancer.SettleTime)),
