@@ -93,21 +93,31 @@ func (d *Daemon) build(services []balancer.Service, also map[string][]balancer.B
 	f := d.rules.Features()
 	for i := range services {
 		svc := services[i]
-		states := d.states
+		states := d.outlook.states
 		if more := also[svc.Name]; len(more) > 0 {
-			states = maps.Clone(d.states)
+			states = maps.Clone(states)
 			for _, b := range more {
 				svc.Backends = slices.DeleteFunc(slices.Clone(svc.Backends), func(o balancer.Backend) bool { return o.ID == b.ID })
 				svc.Backends = append(svc.Backends, b)
 				states[b.ID] = as
 			}
 		}
-		v := balancer.NewView(&svc, f.Capabilities, states, nil)
+		v := d.weighed(balancer.NewView(&svc, f.Capabilities, states, nil))
 		v.Bindings = tables(v)
 		views[i] = v
 	}
 	slices.SortFunc(views, func(a, b *balancer.View) int { return strings.Compare(a.Service.Name, b.Service.Name) })
 	return balancer.NewSnapshot(d.marks(), d.file.ZoneBase, views)
+}
+
+// weighed is v with the rings that the shares of its backends make.
+func (d *Daemon) weighed(v *balancer.View) *balancer.View {
+	for _, b := range v.Service.Backends {
+		if d.outlook.shares[b.ID] != 0 {
+			return v.Weighed(d.outlook.shares)
+		}
+	}
+	return v
 }
 
 // tables is where a view's table of sessions comes from.
@@ -254,12 +264,12 @@ func (d *Daemon) Apply(ctx context.Context, services []balancer.Service) error {
 // kernel has changed; if it fails the old configuration is put back.
 func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, commit func() error) error {
 	old := d.snapshot.Load()
-	states := d.states
-	d.states = stillDraining(services, states)
+	before := d.outlook
+	d.outlook = d.lookAt(services)
 	leaving, arriving := leavingBackends(old, services), d.arrivingBackends(old, services)
 	mid := d.build(services, leaving, balancer.Down, d.newTables)
 	if err := d.enter(old, mid, arriving, commit); err != nil {
-		d.states = states
+		d.outlook = before
 		err = errors.Join(err, d.back(ctx, old, mid))
 		eachTable(mid, d.sync.Discard)
 		return err
@@ -278,6 +288,8 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 		warn("remove backends' translation", d.put(d.build(services, nil, balancer.Down, tablesOf(mid))))
 	}
 	d.noteDrains(d.snapshot.Load())
+	d.aimProbes(services, old)
+	d.tellKept(before.kept, d.outlook.kept)
 	for _, v := range old.Views {
 		if mid.View(v.Service.Name) == nil {
 			d.sync.DropTable(v.Service.Name)
@@ -305,20 +317,6 @@ func (d *Daemon) enter(old, mid *balancer.Snapshot, arriving map[string][]balanc
 		return err
 	}
 	return nil
-}
-
-// stillDraining are the states of those backends that are drained in services
-// too: what an operator has set otherwise counts anew.
-func stillDraining(services []balancer.Service, states map[uint16]balancer.State) map[uint16]balancer.State {
-	out := make(map[uint16]balancer.State)
-	for i := range services {
-		for _, b := range services[i].Backends {
-			if st, ok := states[b.ID]; ok && b.Admin == balancer.AdminDrain {
-				out[b.ID] = st
-			}
-		}
-	}
-	return out
 }
 
 // put makes s what packets are decided by, in Go first and then in the kernel.
@@ -377,7 +375,7 @@ func (d *Daemon) arrivingBackends(old *balancer.Snapshot, services []balancer.Se
 			continue
 		}
 		for _, b := range svc.Backends {
-			st, ok := d.states[b.ID]
+			st, ok := d.outlook.states[b.ID]
 			if !ok {
 				st = b.Admin.State()
 			}
@@ -461,7 +459,7 @@ func (d *Daemon) evict(ctx context.Context, old, mid *balancer.Snapshot, warn fu
 // whyDown is why a backend serves nobody any more, for the events.
 func (d *Daemon) whyDown(now *balancer.View, id uint16) string {
 	b := now.Backend(id)
-	if _, drained := d.states[id]; drained || b.Admin == balancer.AdminDown {
+	if _, down := d.outlook.states[id]; down || b.Admin == balancer.AdminDown {
 		return "backend-down"
 	}
 	return "backend-removed"

@@ -25,6 +25,7 @@ const (
 	Repaired      Kind = "repaired"       // and is as it should be again
 	ConfigChanged Kind = "config-changed" // a configuration took effect
 	Keeper        Kind = "keeper"         // the keeper answered waiting packets in the daemon's stead
+	BackendState  Kind = "backend-state"  // a backend is up, suspect or down by its probes, or has been drained
 )
 
 // Event is one fact. Members that do not apply are zero.
@@ -36,6 +37,7 @@ type Event struct {
 	OldClient netip.AddrPort
 	NewClient netip.AddrPort
 	Backend   string
+	State     string        // of the backend: "up", "suspect", "waiting", "down"
 	Reason    string        // e.g. "replied", "never-replied", "immediate", "backend-removed", "reconciled"
 	Age       time.Duration // of what was deleted
 	Delay     time.Duration // from the cause (the reply, the roam) to the deed

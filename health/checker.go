@@ -21,8 +21,8 @@ const atOnce = 512
 type Options struct {
 	// Prober makes what probes as a service asks; nil: NewProber.
 	Prober func(*balancer.Health) (Prober, error)
-	// Tell takes each transition, from one goroutine. It must not block and
-	// must not call the Checker; nil: nobody is told.
+	// Tell takes each transition, from one goroutine, before Standings shows
+	// it. It must not block and must not call the Checker; nil: nobody is told.
 	Tell func(Transition)
 	Log  *slog.Logger
 }
@@ -173,11 +173,10 @@ func (l *loop) land(r result, now time.Time) {
 		return
 	}
 	first := !s.probed
-	t := s.land(now, &r)
-	l.update(s, now)
-	if t != nil {
+	if t := s.land(now, &r); t != nil {
 		l.opts.Tell(*t)
 	}
+	l.update(s, now)
 	if first {
 		l.settle(s)
 	}
@@ -219,8 +218,8 @@ func (l *loop) takeIn(now time.Time) {
 			continue
 		}
 		if t := s.refused(now); t != nil {
-			l.update(s, now)
 			l.opts.Tell(*t)
+			l.update(s, now)
 		}
 	}
 }
