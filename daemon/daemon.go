@@ -55,7 +55,7 @@ type Daemon struct {
 	claim     net.Listener // of the network namespace
 	sync      *ctsync.Sync
 	queue     *nfq.Queues
-	health    *health.Checker
+	probes    *health.Checker
 	findings  findings // of the probes, not told yet
 
 	snapshot atomic.Pointer[balancer.Snapshot]
@@ -137,8 +137,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
-	d.health = health.New(health.Options{Tell: d.foundHealth, Log: d.log})
-	g.Go(named("health", func() error { return d.health.Run(ctx) }))
+	d.probes = health.New(health.Options{Tell: d.foundHealth, Log: d.log})
+	g.Go(named("health", func() error { return d.probes.Run(ctx) }))
 	d.aimProbes(next.Services, nil)
 	d.awaitProbes(ctx)
 	d.outlook = d.lookAt(next.Services)

@@ -30,7 +30,7 @@ func servingIn(s *balancer.Snapshot) func(*balancer.Service, uint16) bool {
 
 // lookAt is the outlook of services as things are now.
 func (d *Daemon) lookAt(services []balancer.Service) outlook {
-	return look(services, d.drained, d.health.Standings(), servingIn(d.snapshot.Load()))
+	return look(services, d.drained, d.probes.Standings(), servingIn(d.snapshot.Load()))
 }
 
 // aimProbes has the backends of services probed. before is the snapshot of
@@ -51,7 +51,7 @@ func (d *Daemon) aimProbes(services []balancer.Service, before *balancer.Snapsho
 			}
 		}
 	}
-	d.health.Set(targets)
+	d.probes.Set(targets)
 }
 
 // awaitProbes waits until every backend has been probed once, so that a start
@@ -61,7 +61,7 @@ func (d *Daemon) awaitProbes(ctx context.Context) {
 	defer limit.Stop()
 	select {
 	case <-ctx.Done():
-	case <-d.health.Settled():
+	case <-d.probes.Settled():
 	case <-limit.C:
 		d.log.Warn("not every backend has been probed yet; the others take no new sessions until they are", "waited", firstProbes)
 	}
@@ -75,7 +75,7 @@ func (d *Daemon) followHealth(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-d.health.Changed():
+		case <-d.probes.Changed():
 		case <-retry.C:
 		}
 		if err := d.takeHealth(ctx); err != nil && ctx.Err() == nil {
