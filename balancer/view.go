@@ -185,6 +185,13 @@ type Snapshot struct {
 	Views     []*View // sorted by service name
 	listeners map[netip.AddrPort]*View
 	byName    map[string]*View
+	probed    map[netip.AddrPort][]Probed
+}
+
+// Probed is a backend that is probed, as one service's.
+type Probed struct {
+	View *View
+	ID   uint16
 }
 
 // NewSnapshot joins views.
@@ -193,15 +200,29 @@ func NewSnapshot(marks Marks, zoneBase uint16, views []*View) *Snapshot {
 		Marks: marks, ZoneBase: zoneBase, Views: views,
 		listeners: make(map[netip.AddrPort]*View),
 		byName:    make(map[string]*View, len(views)),
+		probed:    make(map[netip.AddrPort][]Probed),
 	}
 	for _, v := range views {
 		s.byName[v.Service.Name] = v
 		for _, l := range v.Service.Listen {
 			s.listeners[l] = v
 		}
+		if v.Service.Health == nil {
+			continue
+		}
+		for i := range v.Service.Backends {
+			b := &v.Service.Backends[i]
+			for _, a := range b.Addresses {
+				at := netip.AddrPortFrom(a, b.Port)
+				s.probed[at] = append(s.probed[at], Probed{v, b.ID})
+			}
+		}
 	}
 	return s
 }
+
+// Probed are the probed backends at an address; several services can share one.
+func (s *Snapshot) Probed(at netip.AddrPort) []Probed { return s.probed[at] }
 
 // Lookup is the service that listens on an address; nil for none.
 func (s *Snapshot) Lookup(listener netip.AddrPort) *View { return s.listeners[listener] }

@@ -151,7 +151,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	syncCtx, stopSync := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(named("ctsync", func() error { return d.sync.Run(syncCtx) }))
 	queue, err := nfq.Open(nfq.Options{
-		Queues: d.queues(), Snapshot: d.snapshot.Load, Facts: d.sync.Put, Flows: d.sync.ClientFlow,
+		Queues: d.queues(), Snapshot: d.snapshot.Load, Facts: d.sync.Put, Flows: d.sync.ClientFlow, Refused: d.probes.Refused,
 		Now: d.now, Keeper: true, Log: d.log, Events: d.events.add,
 	})
 	if err != nil {

@@ -105,3 +105,10 @@ func (d *Daemon) drainOver(v *balancer.View, b *balancer.Backend) (drainEnd, boo
 	}
 	return end, true
 }
+
+// DrainingSince is since when a backend is drained; false for one that is not.
+// It may be called from any goroutine.
+func (d *Daemon) DrainingSince(id uint16) (time.Time, bool) {
+	st := d.store.State()
+	return st.DrainingSince(id)
+}

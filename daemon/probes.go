@@ -165,3 +165,7 @@ func (d *Daemon) foundHealth(t health.Transition) {
 	}
 	d.events.add(e)
 }
+
+// Standings is what probes say of the backends of services that have some, by
+// id. It may be called from any goroutine once Run has called Options.Ready.
+func (d *Daemon) Standings() map[uint16]health.Standing { return d.probes.Standings() }

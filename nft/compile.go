@@ -31,7 +31,10 @@ type Features struct {
 
 // Compile gives the table that realises a snapshot. It is pure.
 func Compile(s *balancer.Snapshot, q balancer.Queues, f Features) *Table {
-	c := &compiler{snapshot: s, marks: s.Marks, queues: q, features: f, table: &Table{Name: TableName}, zoned: make(map[uint16]bool)}
+	c := &compiler{
+		snapshot: s, marks: s.Marks, queues: q, features: f, table: &Table{Name: TableName},
+		zoned: make(map[uint16]bool), refusers: make(map[string]bool),
+	}
 	c.shared()
 	c.bound()
 	c.recorded()
@@ -41,6 +44,7 @@ func Compile(s *balancer.Snapshot, q balancer.Queues, f Features) *Table {
 		}
 	}
 	c.answers()
+	c.errorChains()
 	c.hooks()
 	return c.table
 }
@@ -57,10 +61,12 @@ type compiler struct {
 	steer, bind, records    [2]*Map         // daddr . dport -> verdict
 	translate               [2]*Map         // the same
 	listeners, quoted       [2]*Map         // sets of daddr . dport; quoted: of session pinning only
+	probed                  [2]*Map         // set of address . port of the backends that are probed
 	targets, flowTargets    [2]*Map         // zone, or mark -> address . port
 	answersFrom, sharedFrom [2]*Map         // a backend's address . port
 	zones                   *Map            // mark -> zone
 	zoned                   map[uint16]bool // ids that zones has
+	refusers                map[string]bool // keys that probed has
 }
 
 func families(v *balancer.View) []bool {
@@ -107,6 +113,7 @@ func (c *compiler) shared() {
 		dst := addrPortType(v6)
 		c.listeners[i] = c.addMap(&Map{Name: "listeners" + n, Key: dst})
 		c.quoted[i] = c.addMap(&Map{Name: "quoted" + n, Key: dst})
+		c.probed[i] = c.addMap(&Map{Name: "probed" + n, Key: dst})
 		c.steer[i] = c.addMap(&Map{Name: "steer" + n, Key: dst, Data: typeGoto})
 		c.bind[i] = c.addMap(&Map{Name: "bind" + n, Key: dst, Data: typeGoto})
 		c.records[i] = c.addMap(&Map{Name: "record" + n, Key: dst, Data: typeGoto})
@@ -173,12 +180,24 @@ func (c *compiler) elementsOf(s *service) {
 			continue
 		}
 		to := addrPortKey(netip.AddrPortFrom(a, be.Port))
+		if s.Service.Health != nil {
+			c.addProbed(i, to)
+		}
 		if s.Pinning == balancer.PinSession {
 			c.targets[i].Elements = append(c.targets[i].Elements, Element{Key: host16(c.snapshot.Zone(be.ID)), Data: to})
 			c.addZone(be.ID, s.State(be.ID))
 		} else if s.State(be.ID) != balancer.Down {
 			c.flowTargets[i].Elements = append(c.flowTargets[i].Elements, Element{Key: host32(c.marks.Fresh() | c.marks.WithID(be.ID)), Data: to})
 		}
+	}
+}
+
+// addProbed lets Go learn of refusals by a backend, of however many services it
+// is one.
+func (c *compiler) addProbed(family int, key []byte) {
+	if name := string(key); !c.refusers[name] {
+		c.refusers[name] = true
+		c.probed[family].Elements = append(c.probed[family].Elements, Element{Key: key})
 	}
 }
 

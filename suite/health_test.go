@@ -350,3 +350,59 @@ func TestSlowStart(t *testing.T) {
 	waitFor(t, 10*time.Second, "it has its whole share", func() bool { from += n; return fresh(from) > n/4 })
 	b.among("during the slow start", numbers(0, n), moved, 2, 1, 3)
 }
+
+// A backend that refuses its clients' packets must be found out by that, long
+// before its next probe is due; and who has no flow must not be able to have
+// backends suspected.
+func TestRefusedPacketsAreHeeded(t *testing.T) {
+	const interval = 6 * time.Second // of regular probes: three would take 12 s at least
+	for _, c := range []struct {
+		lines string
+		v6    bool
+	}{{"pinning: session", false}, {"pinning: session", true}, {"pinning: flow", false}, {"snat: masquerade", true}} {
+		t.Run(fmt.Sprintf("%s, IPv6 %v", c.lines, c.v6), func(t *testing.T) {
+			b := newBed(t, bedOptions{})
+			b.serve(b.service(c.lines, fmt.Sprintf("health: {kind: udp, send: \"00\", interval: %s, jitter: 0%%}", lab.Slow(interval))))
+			at := client(c.v6, 7, 20000)
+			home := b.exchange(0, datagram(at, 1, 0))[0].Number()
+			other := home%3 + 1
+			suspects := func(number int) int {
+				n := 0
+				for _, l := range b.daemon.events("backend-state") {
+					if l.str("backend") == fmt.Sprint("b", number) && l.str("state") == "suspect" {
+						n++
+					}
+				}
+				return n
+			}
+			// Made up, about a flow that there is not.
+			if c.lines != "snat: masquerade" {
+				made := addressOf(b.Backend(other), c.v6)
+				inner := lab.UDPPacket(client(c.v6, 8, 20000), netip.AddrPortFrom(made, port), payload(2, 0), lab.PacketOptions{})
+				b.sendRaw(b.Backend(other).Namespace, lab.PortUnreachable(made, inner))
+			}
+
+			b.kill(home)
+			began := time.Now()
+			seq := 1
+			waitFor(t, interval, "the backend is suspect", func() bool {
+				seq++
+				if _, err := b.clients.SendAll([]lab.Datagram{datagram(at, 1, seq)}); err != nil {
+					t.Fatal(err)
+				}
+				return suspects(home) > 0
+			})
+			b.awaitState(home, "down", interval)
+			if took := time.Since(began); took > slow(interval) {
+				t.Errorf("down after %v, no sooner than by regular probes", took)
+			}
+			t.Logf("down after %v", time.Since(began).Round(time.Millisecond))
+			if got := b.exchange(0, datagram(at, 1, seq+1))[0].Number(); got == home {
+				t.Error("the session is at the dead backend")
+			}
+			if n := suspects(other); n != 0 {
+				t.Errorf("a backend is suspect for an error about nobody's flow")
+			}
+		})
+	}
+}
