@@ -153,8 +153,8 @@ services:
 			Pinning: "flow", Datapath: "queue", Slots: 251, Seed: 4294967295, SessionTTL: 90 * time.Minute,
 			MaxSessions: 5, Stale: "never", ConfirmTimeout: 1500 * time.Millisecond, SNAT: "masquerade",
 			NoBackend: "drop", AllDown: "keep", DrainTimeout: time.Second,
-			Allow:    []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
-			Deny:     []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")},
+			Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
+			Deny:  []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")},
 			Health: &balancer.Health{
 				Kind: "udp", Interval: time.Second, Timeout: 500 * time.Millisecond, Rise: 1, Fall: 9, SlowStart: time.Minute,
 				Sources: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Port: 7, Send: []byte{0, 0xff},

@@ -323,7 +323,8 @@ func TestHolds(t *testing.T) {
 	holds(false, "it is placed elsewhere")
 	w.s.took.Store(true)
 	n := 2
-	for ; w.first(key(n), clientA) != 2; n++ {
+	for w.first(key(n), clientA) != 2 {
+		n++
 	}
 	w.settle()
 	holds(true, "a session has an entry")

@@ -38,7 +38,7 @@ type Checker struct {
 	mu        sync.Mutex // guards the following
 	wanted    []Target
 	renewed   bool            // wanted has not been taken in
-	refused   map[uint16]bool // since the last look
+	refused   map[uint16]bool // since the last look; nil for none
 	standings map[uint16]Standing
 }
 
@@ -51,7 +51,7 @@ func New(o Options) *Checker {
 		o.Tell = func(Transition) {}
 	}
 	return &Checker{
-		opts: o, refused: make(map[uint16]bool), standings: make(map[uint16]Standing),
+		opts: o, standings: make(map[uint16]Standing),
 		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), settled: make(chan struct{}),
 	}
 }
@@ -69,6 +69,9 @@ func (c *Checker) Set(targets []Target) {
 // many calls between two looks one counts.
 func (c *Checker) Refused(id uint16) {
 	c.mu.Lock()
+	if c.refused == nil {
+		c.refused = make(map[uint16]bool)
+	}
 	c.refused[id] = true
 	c.mu.Unlock()
 	signal(c.wake)
@@ -204,10 +207,7 @@ func (l *loop) show(s *subject, now time.Time) {
 func (l *loop) takeIn(now time.Time) {
 	l.mu.Lock()
 	wanted, renewed, refused := l.wanted, l.renewed, l.refused
-	l.renewed = false
-	if len(refused) > 0 {
-		l.refused = make(map[uint16]bool)
-	}
+	l.renewed, l.refused = false, nil
 	l.mu.Unlock()
 	if renewed {
 		l.aim(wanted, now)

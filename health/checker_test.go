@@ -351,3 +351,28 @@ func TestSharesRise(t *testing.T) {
 		}
 	})
 }
+
+// Queues, changes and the API call all at once.
+func TestCallersAtOnce(t *testing.T) {
+	check(t, func(t *testing.T, w *world, c *Checker, _ func() []string) {
+		w.kill(backendAddr(2), errDead)
+		var callers sync.WaitGroup
+		for range 4 {
+			callers.Go(func() {
+				for i := range 200 {
+					c.Set([]Target{target(1, true), target(2, true), target(3+i%2, true)})
+					c.Refused(uint16(1 + i%4))
+					if s := c.Standings(); len(s) > 5 {
+						t.Errorf("%d standings", len(s))
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+			})
+		}
+		callers.Wait()
+		pass(20 * time.Second)
+		if s := c.Standings(); len(s) != 3 || s[1].State != Up || s[2].State != Down {
+			t.Errorf("standings %+v", s)
+		}
+	})
+}

@@ -72,7 +72,7 @@ func (s *subject) land(now time.Time, r *result) *Transition {
 	s.flying, s.probed = false, true
 	if r.inconclusive {
 		s.problem = r.err.Error()
-		s.due = s.began.Add(max(s.machine.pause(rand.Float64()), s.interval/2))
+		s.due = s.began.Add(max(s.pause(rand.Float64()), s.interval/2))
 		changed := s.assume()
 		if changed {
 			s.since = now
@@ -89,7 +89,7 @@ func (s *subject) land(now time.Time, r *result) *Transition {
 		s.problem = r.err.Error()
 	}
 	changed := s.result(now, r.err == nil)
-	s.due = s.began.Add(s.machine.pause(rand.Float64()))
+	s.due = s.began.Add(s.pause(rand.Float64()))
 	switch {
 	case !changed:
 		return nil

@@ -15,7 +15,9 @@ import (
 func TestRefusals(t *testing.T) {
 	at4 := netip.AddrPortFrom(lab.BackendIPv4(2), 1194)
 	at6 := netip.AddrPortFrom(lab.BackendIPv6(3), 1194)
-	udp := func(src, dst netip.AddrPort) []byte { return lab.UDPPacket(src, dst, make([]byte, 20), lab.PacketOptions{}) }
+	udp := func(src, dst netip.AddrPort) []byte {
+		return lab.UDPPacket(src, dst, make([]byte, 20), lab.PacketOptions{})
+	}
 	stranger := netip.MustParseAddrPort("198.18.0.2:5000")
 	notProbed := netip.AddrPortFrom(at4.Addr(), 9)
 	otherCode := lab.PortUnreachable(at4.Addr(), udp(client4, at4))
