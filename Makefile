@@ -11,7 +11,7 @@ PKGS ?= ./...
 
 # Packages whose tests send real packets. They run a second time as a plain user
 # and a third time under a stock kernel.
-DATAPLANE ?= ./nft ./nfq ./ctsync ./ctsync/kerneltest ./suite ./check ./internal/lab ./hashing
+DATAPLANE ?= ./nft ./nfq ./ctsync ./ctsync/kerneltest ./suite ./check ./health ./internal/lab ./hashing
 
 GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)'
 TOOL := go tool -modfile=tools/go.mod

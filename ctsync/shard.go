@@ -93,6 +93,15 @@ func (s *shard) bindTo(i uint32, backend [2]uint16) {
 	r.backend = backend
 }
 
+// bindFamily binds a session's packets of a family to a backend, now.
+func (s *shard) bindFamily(i uint32, v6 bool, backend uint16, now int64) {
+	r := s.records.at(i)
+	to := r.backend
+	to[family(v6)] = backend
+	s.bindTo(i, to)
+	r.bound = millis(now)
+}
+
 func (s *shard) count(backend [2]uint16, by int) {
 	for fam, id := range backend {
 		if id == 0 || fam == 1 && id == backend[0] {

@@ -103,15 +103,14 @@ func (s *shard) bind(at, i uint32, now int64, v *balancer.View, v6 bool, candida
 	switch {
 	case here != 0 && v.Serves(here, v6):
 	case there != 0 && v.Serves(there, v6):
-		here, r.bound = there, millis(now)
+		here = there
+		s.bindFamily(i, v6, here, now)
 	case candidate == 0:
 		return balancer.Binding{}
 	default:
-		here, created, r.bound = candidate, true, millis(now)
+		here, created = candidate, true
+		s.bindFamily(i, v6, here, now)
 	}
-	to := r.backend
-	to[family(v6)] = here
-	s.bindTo(i, to)
 	r.flags &^= recordHidden
 	s.touch(i, now)
 	return balancer.Binding{
