@@ -20,7 +20,16 @@ func (b bound) Bind(_ int64, key []byte, v *View, v6 bool, candidate uint16) Bin
 	return Binding{Session: ref, Backend: candidate, Created: true}
 }
 
-func (b bound) Find([]byte) (Binding, bool) { return Binding{}, false }
+func (b bound) Find(key []byte, v *View, v6 bool) (Binding, bool) {
+	id, ok := b[string(key)]
+	if !ok {
+		return Binding{}, false
+	}
+	if !v.Serves(id, v6) {
+		id = 0
+	}
+	return Binding{Session: SessionRef{Gen: 1}, Backend: id}, true
+}
 
 var (
 	clientIPv4 = netip.MustParseAddrPort("198.18.0.1:4000")

@@ -55,6 +55,7 @@ type Bindings interface {
 	// and set, the first caller wins. now is in nanoseconds on the daemon's
 	// monotonic clock. key is not kept.
 	Bind(now int64, key []byte, v *View, v6 bool, candidate uint16) Binding
-	// Find returns the live session's binding without changing anything.
-	Find(key []byte) (Binding, bool)
+	// Find returns the live session's binding as Bind would find it, without
+	// changing anything: its backend is 0 where Bind would bind it anew.
+	Find(key []byte, v *View, v6 bool) (Binding, bool)
 }

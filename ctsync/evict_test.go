@@ -180,7 +180,7 @@ func TestOffRingSessionsAreRenewed(t *testing.T) {
 	crowd(w, 100)
 	onTwo := 0
 	for i := range 100 {
-		if b, _ := w.table().Find(key(i)); b.Backend == 2 {
+		if b, _ := w.table().Find(key(i), w.view(), false); b.Backend == 2 {
 			onTwo++
 		}
 	}
@@ -194,13 +194,13 @@ func TestOffRingSessionsAreRenewed(t *testing.T) {
 		if e.Timeout != w.service.SessionTTL || len(e.Key) != 8 {
 			t.Fatalf("element %+v", e)
 		}
-		b, _ := w.table().Find(e.Key)
+		b, _ := w.table().Find(e.Key, w.view(), false)
 		if b.Backend != e.Backend {
 			t.Fatalf("element of session %x says backend %d, it is on %d", e.Key, e.Backend, b.Backend)
 		}
 	}
 	for i := range 100 { // draining keeps its sessions
-		was, _ := w.table().Find(key(i))
+		was, _ := w.table().Find(key(i), w.view(), false)
 		if got := w.decide(key(i), client(i)).Backend; got != was.Backend {
 			t.Fatalf("session %d moved from %d to %d for a change of the ring", i, was.Backend, got)
 		}

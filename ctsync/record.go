@@ -1,5 +1,7 @@
 package ctsync
 
+import "github.com/roamlb/roamlb/balancer"
+
 // record is one session as the packet path sees it.
 type record struct {
 	seen       int64     // last decision, nanoseconds on the daemon's clock
@@ -22,6 +24,17 @@ const (
 
 func (r *record) live() bool      { return r.flags&recordLive != 0 }
 func (r *record) confirmed() bool { return r.flags&recordConfirmed != 0 }
+
+// serving is the backend that a session's packets of a family go on to, its
+// own there or else the other family's; 0 where v has neither serve them.
+func (r *record) serving(v *balancer.View, v6 bool) uint16 {
+	for _, id := range [...]uint16{r.backend[family(v6)], r.backend[family(!v6)]} {
+		if id != 0 && v.Serves(id, v6) {
+			return id
+		}
+	}
+	return 0
+}
 
 // family is an index into a record's backends.
 func family(v6 bool) int {

@@ -78,7 +78,7 @@ func TestSnapshotGivesBackWhoWasWhere(t *testing.T) {
 	w.check()
 
 	// A roam goes on as if nothing had been.
-	b, _ := w.table().Find(key(7))
+	b, _ := w.table().Find(key(7), w.view(), false)
 	w.exchange(key(7), clientB)
 	if e := w.tells(event.StaleDeleted); len(e) != 1 || e[0].OldClient != client(7) || e[0].Reason != "replied" || b.Backend == 0 {
 		t.Errorf("told %+v", e)
@@ -98,7 +98,7 @@ func TestSnapshotKeepsTheOrderOfEviction(t *testing.T) {
 		w.reply(client(100+i), w.first(key(100+i), client(100+i)))
 	}
 	for i := range 10 {
-		if _, ok := w.table().Find(key(i)); !ok {
+		if _, ok := w.table().Find(key(i), w.view(), false); !ok {
 			t.Errorf("session %d was seen last, and is lost", i)
 		}
 	}
@@ -186,7 +186,7 @@ func TestTakeoverOfTheKernelsBindings(t *testing.T) {
 		{5, 3, false, false},
 		{6, 0, false, false},
 	} {
-		got, _ := w.table().Find(key(tt.n))
+		got, _ := w.table().Find(key(tt.n), w.view(), false)
 		if got.Backend != tt.backend || got.Confirmed != tt.confirmed {
 			t.Errorf("session %d: backend %d, confirmed %v, want %d, %v", tt.n, got.Backend, got.Confirmed, tt.backend, tt.confirmed)
 		}
@@ -219,7 +219,7 @@ func TestTakeoverStaysWithinMaxSessions(t *testing.T) {
 		t.Errorf("%d sessions, max_sessions is 100", n)
 	}
 	for i := range 60 {
-		if _, ok := w.table().Find(key(i)); !ok {
+		if _, ok := w.table().Find(key(i), w.view(), false); !ok {
 			t.Fatal("a known session had to go for one of the kernel's")
 		}
 	}

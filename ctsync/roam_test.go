@@ -218,7 +218,7 @@ func TestFlappingSessionKeepsBothClients(t *testing.T) {
 func TestSessionIsConfirmedByAnAnswer(t *testing.T) {
 	w := newWorld(t, nil)
 	confirmed := func(k []byte) bool {
-		b, _ := w.table().Find(k)
+		b, _ := w.table().Find(k, w.view(), false)
 		return b.Confirmed
 	}
 	one, two := key(1), key(2)

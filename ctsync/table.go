@@ -98,12 +98,11 @@ func (t *Table) Bind(now int64, key []byte, v *balancer.View, v6 bool, candidate
 // bound, or to a backend that v does not serve it from any longer.
 func (s *shard) bind(at, i uint32, now int64, v *balancer.View, v6 bool, candidate uint16) balancer.Binding {
 	r := s.records.at(i)
-	here, there := r.backend[family(v6)], r.backend[family(!v6)]
-	created := false
-	switch {
-	case here != 0 && v.Serves(here, v6):
-	case there != 0 && v.Serves(there, v6):
-		here = there
+	here, created := r.backend[family(v6)], false
+	switch keeps := r.serving(v, v6); {
+	case keeps != 0 && keeps == here:
+	case keeps != 0:
+		here = keeps
 		s.bindFamily(i, v6, here, now)
 	case candidate == 0:
 		return balancer.Binding{}
@@ -126,9 +125,8 @@ func (s *shard) bind(at, i uint32, now int64, v *balancer.View, v6 bool, candida
 // session young again for a moment.
 func millis(ns int64) uint32 { return uint32(ns / int64(time.Millisecond)) }
 
-// Find is of balancer.Bindings. Of a session that is bound to two backends,
-// one a family, it names the one of IPv4.
-func (t *Table) Find(key []byte) (balancer.Binding, bool) {
+// Find is of balancer.Bindings.
+func (t *Table) Find(key []byte, v *balancer.View, v6 bool) (balancer.Binding, bool) {
 	at, hash := t.locate(key)
 	sh := &t.shards[at]
 	sh.mu.Lock()
@@ -138,15 +136,11 @@ func (t *Table) Find(key []byte) (balancer.Binding, bool) {
 		return balancer.Binding{}, false
 	}
 	r := sh.records.at(i)
-	b := balancer.Binding{
+	return balancer.Binding{
 		Session:   balancer.SessionRef{Shard: at, Index: i, Gen: r.gen},
-		Backend:   r.backend[0],
+		Backend:   r.serving(v, v6),
 		Confirmed: r.confirmed(),
-	}
-	if b.Backend == 0 {
-		b.Backend = r.backend[1]
-	}
-	return b, true
+	}, true
 }
 
 // makeRoom counts one session more, of one of the two kinds, and evicts others

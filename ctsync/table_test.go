@@ -23,10 +23,10 @@ func TestBindKeepsASession(t *testing.T) {
 	if again.Backend != 2 || again.Created || again.Session != b.Session {
 		t.Errorf("the ring changed, and the session is on %+v, was on %+v", again, b)
 	}
-	if f, ok := table.Find(key(1)); !ok || f.Backend != 2 || f.Created {
+	if f, ok := table.Find(key(1), v, false); !ok || f.Backend != 2 || f.Created {
 		t.Errorf("found %+v, %v", f, ok)
 	}
-	if _, ok := table.Find(key(2)); ok {
+	if _, ok := table.Find(key(2), v, false); ok {
 		t.Error("found a session that nobody made")
 	}
 	if b := table.Bind(1, key(3), v, false, 0); b != (balancer.Binding{}) || table.Len() != 1 {
@@ -56,7 +56,7 @@ func TestKeysOfDifferentLength(t *testing.T) {
 		}
 	}
 	for n := range 9 {
-		if b, ok := table.Find(make([]byte, n)); !ok || b.Backend != uint16(n%3+1) {
+		if b, ok := table.Find(make([]byte, n), v, false); !ok || b.Backend != uint16(n%3+1) {
 			t.Errorf("key of %d bytes: %+v, %v", n, b, ok)
 		}
 	}
@@ -78,7 +78,7 @@ func TestFloodEvictsTheNeverAnsweredFirst(t *testing.T) {
 		t.Errorf("the never-answered hold %d of %d places, more than a quarter", st.Unanswered, limit)
 	}
 	for i := range limit / 2 {
-		if _, ok := w.table().Find(key(i)); !ok {
+		if _, ok := w.table().Find(key(i), w.view(), false); !ok {
 			t.Fatalf("session %d was answered, and was evicted by a flood", i)
 		}
 	}
@@ -86,7 +86,7 @@ func TestFloodEvictsTheNeverAnsweredFirst(t *testing.T) {
 		t.Error("evictions are not counted")
 	}
 	// The newest of the flood is there: a new client is not locked out by it.
-	if _, ok := w.table().Find(key(10000 + 10*limit - 1)); !ok {
+	if _, ok := w.table().Find(key(10000+10*limit-1), w.view(), false); !ok {
 		t.Error("the newest session was not made")
 	}
 	w.pass(time.Minute)
@@ -104,7 +104,7 @@ func TestFullTableEvictsTheLongestUnseen(t *testing.T) {
 		t.Errorf("%d sessions, max_sessions is %d", n, limit)
 	}
 	for i := range limit {
-		if _, ok := w.table().Find(key(limit + i)); !ok {
+		if _, ok := w.table().Find(key(limit+i), w.view(), false); !ok {
 			t.Fatalf("session %d was seen among the last %d, and is lost", limit+i, limit)
 		}
 	}

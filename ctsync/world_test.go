@@ -150,7 +150,7 @@ func (w *world) first(k []byte, client netip.AddrPort) uint16 {
 // flow is new, as track does.
 func (w *world) speak(k []byte, client netip.AddrPort) uint16 {
 	w.t.Helper()
-	b, ok := w.table().Find(k)
+	b, ok := w.table().Find(k, w.view(), false)
 	if !ok {
 		w.t.Fatalf("session %x is not known", k)
 	}
