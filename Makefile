@@ -20,7 +20,7 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build demo test test-user test-vm test-long cover fuzz lint fmt install clean help need-go need-cc
+.PHONY: build demo test test-user test-vm test-long cover fuzz lint fmt man install clean help need-go need-cc
 
 build: need-go ## build bin/roamlb (the default)
 	$(GOBUILD) -o bin/roamlb ./cmd/roamlb
@@ -68,8 +68,15 @@ fmt: need-go ## format the Go code as lint wants it
 	$(TOOL) gofumpt -w .
 	$(TOOL) goimports -local github.com/roamlb/roamlb -w .
 
-install: build ## install to PREFIX (/usr/local), below DESTDIR
+man: build ## man pages and shell completions, to bin/
+	./bin/roamlb generate bin
+
+install: man ## install to PREFIX (/usr/local), below DESTDIR
 	install -D -m 0755 bin/roamlb '$(DESTDIR)$(PREFIX)/bin/roamlb'
+	install -D -m 0644 -t '$(DESTDIR)$(PREFIX)/share/man/man1' bin/man1/*.1
+	install -D -m 0644 bin/completions/roamlb.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/roamlb'
+	install -D -m 0644 bin/completions/_roamlb '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_roamlb'
+	install -D -m 0644 bin/completions/roamlb.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/roamlb.fish'
 
 clean: ## remove what was built
 	rm -rf bin cover.out

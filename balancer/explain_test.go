@@ -126,9 +126,9 @@ func TestCompareRingsOfDifferentSizes(t *testing.T) {
 		}
 	}
 	c := CompareRings(have, next, false)
-	told, real := float64(c.Moved)/float64(c.Slots), float64(moved)/float64(keys)
-	if told < real-0.03 || told > real+0.03 {
-		t.Errorf("told that %.3f of the keys move, %.3f do", told, real)
+	told, actual := float64(c.Moved)/float64(c.Slots), float64(moved)/float64(keys)
+	if told < actual-0.03 || told > actual+0.03 {
+		t.Errorf("told that %.3f of the keys move, %.3f do", told, actual)
 	}
 }
 

@@ -17,6 +17,18 @@ const (
 	Up
 )
 
+// String is the state's name in the API and in events.
+func (s State) String() string {
+	switch s {
+	case Up:
+		return "up"
+	case Draining:
+		return "drain"
+	default:
+		return "down"
+	}
+}
+
 // View is one service as decisions see it. Immutable.
 type View struct {
 	Service   *Service

@@ -18,6 +18,9 @@ type decoder struct {
 	report
 	spoilt map[string]bool // JSON pointers of spoilt members
 	within map[string]bool // JSON pointers of what has a spoilt member in it
+	// document says that a document of the API is read: text is in quotes, and
+	// what is read-only may be there.
+	document bool
 }
 
 // spoil notes a problem that leaves a member without a usable value.
@@ -65,10 +68,11 @@ func (d *decoder) members(at string, n *node, known []string) {
 	seen := make(map[string]int, len(n.members))
 	for _, p := range n.members {
 		if line, again := seen[p.name]; again {
-			d.put(Problem{
-				Pointer: join(at, p.name), Line: p.line, Column: p.column,
-				Message: fmt.Sprintf("is given twice, first in line %d", line),
-			})
+			message := "is given twice"
+			if line > 0 {
+				message += fmt.Sprintf(", first in line %d", line)
+			}
+			d.put(Problem{Pointer: join(at, p.name), Line: p.line, Column: p.column, Message: message})
 			continue
 		}
 		seen[p.name] = p.line
@@ -95,6 +99,10 @@ func (d *decoder) known(at string, p pair, known []string) {
 }
 
 func (d *decoder) text(at string, n *node) (string, bool) {
+	if d.document && n.kind == scalar && !n.quoted {
+		d.spoil(at, "must be text, in quotes")
+		return "", false
+	}
 	return n.text, d.is(at, n, scalar)
 }
 
@@ -118,6 +126,9 @@ func (d *decoder) number(at string, n *node, in span) (int64, bool) {
 
 // mask reads a number that may be in hex, with 0x before it.
 func (d *decoder) mask(at string, n *node, in span) (int64, bool) {
+	if d.document && n.quoted { // JSON has no numbers in hex
+		n = &node{kind: scalar, text: n.text}
+	}
 	if n.kind != scalar || !strings.HasPrefix(n.text, "0x") {
 		return d.number(at, n, in)
 	}

@@ -135,9 +135,11 @@ func knownMembers() map[string][]string {
 }
 
 func memberNames[T any](table []member[T]) []string {
-	names := make([]string, len(table))
-	for i, m := range table {
-		names[i] = m.name
+	names := make([]string, 0, len(table))
+	for _, m := range table {
+		if !m.readOnly { // those are the API's
+			names = append(names, m.name)
+		}
 	}
 	return names
 }

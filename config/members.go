@@ -7,8 +7,18 @@ import "time"
 type member[T any] struct {
 	name     string
 	required bool
+	readOnly bool // of the API's documents, and ignored there; unknown elsewhere
 	read     func(d *decoder, at string, n *node, to *T)
 	write    func(from *T) *node // nil instead of a node: it is left out
+}
+
+// shown is a member that the API shows and nobody sets.
+func shown[T any](name string) member[T] {
+	return member[T]{
+		name: name, readOnly: true,
+		read:  func(*decoder, string, *node, *T) {},
+		write: func(*T) *node { return nil },
+	}
 }
 
 // must makes a member a required one.
@@ -185,9 +195,11 @@ func readObject[T any](d *decoder, at string, n *node, table []member[T], to *T)
 	if !d.is(at, n, object) {
 		return
 	}
-	names := make([]string, len(table))
+	names := make([]string, 0, len(table))
 	for i := range table {
-		names[i] = table[i].name
+		if d.document || !table[i].readOnly {
+			names = append(names, table[i].name)
+		}
 	}
 	d.members(at, n, names)
 	for i := range table {

@@ -13,10 +13,7 @@ func Parse(name string, data []byte) (*File, error) {
 	f := Default()
 	readObject(d, "", root, fileMembers, f)
 
-	c := checker{report: d.report, member: func(at string) (string, bool) {
-		at = root.written(at)
-		return at, d.usable(at)
-	}}
+	c := d.checker(root)
 	c.file(f)
 	for i := range c.problems {
 		if p := &c.problems[i]; p.Line == 0 {

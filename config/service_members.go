@@ -29,6 +29,7 @@ var serviceMembers = []member[balancer.Service]{
 	{name: "health", read: readHealth, write: writeHealth},
 	{name: "timeouts", read: readTimeouts, write: writeTimeouts},
 	entries("backends", readBackend, writeBackend, func(s *balancer.Service) *[]balancer.Backend { return &s.Backends }),
+	shown[balancer.Service]("effective"),
 }
 
 // seed is left out while there is none.
@@ -120,6 +121,8 @@ var backendMembers = []member[balancer.Backend]{
 	must(number("port", portSpan, func(b *balancer.Backend) *uint16 { return &b.Port })),
 	number("weight", weightSpan, func(b *balancer.Backend) *int { return &b.Weight }),
 	text("admin", func(b *balancer.Backend) *balancer.Admin { return &b.Admin }),
+	shown[balancer.Backend]("id"),
+	shown[balancer.Backend]("state"),
 }
 
 // addresses is written for more than one; one has its short form.

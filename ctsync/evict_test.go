@@ -122,8 +122,11 @@ func TestPlaceAndDelete(t *testing.T) {
 			b := w.announce(key(1), clientA)
 			w.reply(clientA, b)
 			other := b%3 + 1
-			if err := w.table().Place(ctx, w.view(), w.clock, key(1), other); err != nil {
-				t.Fatal(err)
+			if got, err := w.table().Place(ctx, w.view(), w.clock, key(1), b); err != nil || got != (Placed{OldFlow: FlowKept}) {
+				t.Fatalf("placed where it is: %+v, %v", got, err)
+			}
+			if got, err := w.table().Place(ctx, w.view(), w.clock, key(1), other); err != nil || got != (Placed{OldFlow: FlowDeleted}) {
+				t.Fatalf("placed elsewhere: %+v, %v", got, err)
 			}
 			w.settle()
 			w.wantClients("placed elsewhere")
@@ -158,16 +161,16 @@ func TestPlaceAndDelete(t *testing.T) {
 			}
 
 			// A session that does not live yet.
-			if err := w.table().Place(ctx, w.view(), w.clock, key(2), 3); err != nil {
-				t.Fatal(err)
+			if got, err := w.table().Place(ctx, w.view(), w.clock, key(2), 3); err != nil || got != (Placed{Created: true, OldFlow: FlowNone}) {
+				t.Fatalf("placed before it lives: %+v, %v", got, err)
 			}
 			if got := w.announce(key(2), clientB); got != 3 {
 				t.Errorf("placed on 3, it is on backend %d", got)
 			}
-			if err := w.table().Place(ctx, w.view(), w.clock, key(2), 9); !errors.Is(err, ErrNotServed) {
+			if _, err := w.table().Place(ctx, w.view(), w.clock, key(2), 9); !errors.Is(err, ErrNotServed) {
 				t.Errorf("placing on an unknown backend: %v", err)
 			}
-			if err := w.table().Place(ctx, w.view(), w.clock, make([]byte, 9), 3); err == nil {
+			if _, err := w.table().Place(ctx, w.view(), w.clock, make([]byte, 9), 3); err == nil {
 				t.Error("a key that is too long is placed")
 			}
 			w.check()

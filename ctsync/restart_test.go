@@ -55,7 +55,7 @@ func TestSnapshotGivesBackWhoWasWhere(t *testing.T) {
 	w := newWorld(t, nil)
 	crowd(w, 200)
 	w.first(key(1000), client6)
-	if err := w.table().Place(context.Background(), w.view(), w.clock, key(1001), 2); err != nil {
+	if _, err := w.table().Place(context.Background(), w.view(), w.clock, key(1001), 2); err != nil {
 		t.Fatal(err)
 	}
 	w.pass(3 * time.Second)

@@ -147,12 +147,29 @@ func (t *Table) Delete(ctx context.Context, v *balancer.View, key []byte) (bool,
 	return i != 0, nil
 }
 
+// Placed is what became of a session that was placed by hand.
+type Placed struct {
+	Created bool // there was no such session before
+	OldFlow OldFlow
+}
+
+// OldFlow is what became of the flow that a placed session was on.
+type OldFlow string
+
+// What can become of it.
+const (
+	FlowNone    OldFlow = "none"    // there was none that lives
+	FlowKept    OldFlow = "kept"    // it leads to that backend already
+	FlowDeleted OldFlow = "deleted" // its entry is being deleted
+	FlowShared  OldFlow = "shared"  // other sessions are on it, for which it stays
+)
+
 // Place binds a session to a backend by hand, whatever the ring says, in each
 // family that the backend serves. The session is made if it does not live; the
 // entry of the flow that it was on is deleted.
-func (t *Table) Place(ctx context.Context, v *balancer.View, now int64, key []byte, backend uint16) error {
+func (t *Table) Place(ctx context.Context, v *balancer.View, now int64, key []byte, backend uint16) (Placed, error) {
 	if len(key) > t.stride {
-		return fmt.Errorf("place session: the key has %d bytes, the service's keys have at most %d", len(key), t.stride)
+		return Placed{}, fmt.Errorf("place session: the key has %d bytes, the service's keys have at most %d", len(key), t.stride)
 	}
 	var es []balancer.Element
 	for _, v6 := range [...]bool{false, true} {
@@ -162,36 +179,39 @@ func (t *Table) Place(ctx context.Context, v *balancer.View, now int64, key []by
 	}
 	es = ofFamilies(v, es)
 	if len(es) == 0 {
-		return fmt.Errorf("place session on backend %d: %w", backend, ErrNotServed)
+		return Placed{}, fmt.Errorf("place session on backend %d: %w", backend, ErrNotServed)
 	}
-	if err := t.rebind(v, now, key, es); err != nil {
-		return fmt.Errorf("place session: %w", err)
+	placed, err := t.rebind(v, now, key, es)
+	if err != nil {
+		return placed, fmt.Errorf("place session: %w", err)
 	}
 	if v.Pinning != balancer.PinSession {
-		return nil
+		return placed, nil
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return placed, err
 	}
 	zoneBase, _, _ := t.sync.numbers()
 	if err := t.sync.opts.Elements.Put(v, zoneBase, es); err != nil {
-		return fmt.Errorf("place session: %w", err)
+		return placed, fmt.Errorf("place session: %w", err)
 	}
-	return nil
+	return placed, nil
 }
 
 var errTableFull = errors.New("the table is full")
 
 // rebind binds the session of a key as elements say, and cuts it off the
 // flows that it was on.
-func (t *Table) rebind(v *balancer.View, now int64, key []byte, es []balancer.Element) error {
+func (t *Table) rebind(v *balancer.View, now int64, key []byte, es []balancer.Element) (Placed, error) {
 	t.sync.mu.Lock()
 	defer t.sync.unlock()
 	t.sync.catchUp()
+	_, lived := t.Find(key, v, es[0].V6)
 	b := t.Bind(now, key, v, es[0].V6, es[0].Backend)
 	if b.Session.Gen == 0 {
-		return errTableFull
+		return Placed{}, errTableFull
 	}
+	placed := Placed{Created: !lived, OldFlow: FlowNone}
 	h := refHandle(b.Session)
 	sh := &t.shards[h.shard()]
 	sh.mu.Lock()
@@ -199,16 +219,34 @@ func (t *Table) rebind(v *balancer.View, now int64, key []byte, es []balancer.El
 	moved := !b.Created
 	if r.gen == b.Session.Gen {
 		r.flags |= recordPlaced
-		var to [2]uint16
+		was, to := r.backend, [2]uint16{}
 		for _, e := range es {
 			to[family(e.V6)] = e.Backend
 		}
-		moved = to != r.backend
+		moved = was[0] != 0 && was[0] != to[0] || was[1] != 0 && was[1] != to[1]
 		sh.bindTo(h.number(), to)
 	}
 	sh.mu.Unlock()
-	if moved {
-		t.sync.core.cut(t, h, b.Session.Gen, reasonPlaced, now)
+	c := t.sync.core
+	if tr := c.trackOf(t, h, b.Session.Gen); tr != nil && tr.base != 0 && !c.flows.at(tr.base).dead() {
+		placed.OldFlow = FlowKept
+		if base := tr.base; moved {
+			c.cut(t, h, b.Session.Gen, reasonPlaced, now)
+			placed.OldFlow = FlowDeleted
+			if c.flows.at(base).used() {
+				placed.OldFlow = FlowShared
+			}
+		}
+	} else if moved {
+		c.cut(t, h, b.Session.Gen, reasonPlaced, now)
+	}
+	return placed, nil
+}
+
+// trackOf is what is known of a session's flows; nil where nothing is.
+func (c *core) trackOf(t *Table, h handle, gen uint32) *track {
+	if tr := t.known(h); tr != nil && tr.gen == gen {
+		return tr
 	}
 	return nil
 }
@@ -222,8 +260,8 @@ func ofFamilies(v *balancer.View, es []balancer.Element) []balancer.Element {
 // cut takes a session off all its flows, whose entries are deleted unless
 // others are on them.
 func (c *core) cut(t *Table, h handle, gen uint32, reason string, now int64) {
-	tr := t.known(h)
-	if tr == nil || tr.gen != gen {
+	tr := c.trackOf(t, h, gen)
+	if tr == nil {
 		return
 	}
 	w := why{reason: reason, since: now, cause: now}

@@ -317,7 +317,7 @@ func TestHolds(t *testing.T) {
 	if n := w.table().Bound(2); n != 1 {
 		t.Errorf("a session of both families counts %d times", n)
 	}
-	if err := w.table().Place(context.Background(), w.view(), w.clock, key(1), 1); err != nil {
+	if _, err := w.table().Place(context.Background(), w.view(), w.clock, key(1), 1); err != nil {
 		t.Fatal(err)
 	}
 	holds(false, "it is placed elsewhere")

@@ -70,7 +70,7 @@ func (d *Daemon) startState() (store.State, error) {
 	if have.Revision == 0 {
 		return d.assign(d.file.Services)
 	}
-	if diff := differences(have.Services, d.file.Services); len(diff) > 0 {
+	if diff := Differences(have.Services, d.file.Services); len(diff) > 0 {
 		d.log.Warn("the file's services differ from the state's, which count; reload (SIGHUP) takes the file's", "differences", diff)
 	}
 	for i := range have.Services {
@@ -89,11 +89,18 @@ func (d *Daemon) startState() (store.State, error) {
 // those that arrive and own no slots yet.
 // tables gives each service its table of sessions.
 func (d *Daemon) build(services []balancer.Service, also map[string][]balancer.Backend, as balancer.State, tables tables) *balancer.Snapshot {
+	return d.buildFor(d.outlook, services, also, as, tables)
+}
+
+// buildFor is build with another outlook.
+func (d *Daemon) buildFor(
+	known outlook, services []balancer.Service, also map[string][]balancer.Backend, as balancer.State, tables tables,
+) *balancer.Snapshot {
 	views := make([]*balancer.View, len(services))
 	f := d.rules.Features()
 	for i := range services {
 		svc := services[i]
-		states := d.outlook.states
+		states := known.states
 		if more := also[svc.Name]; len(more) > 0 {
 			states = maps.Clone(states)
 			for _, b := range more {
@@ -102,22 +109,12 @@ func (d *Daemon) build(services []balancer.Service, also map[string][]balancer.B
 				states[b.ID] = as
 			}
 		}
-		v := d.weighed(balancer.NewView(&svc, f.Capabilities, states, nil))
+		v := known.weighed(balancer.NewView(&svc, f.Capabilities, states, nil))
 		v.Bindings = tables(v)
 		views[i] = v
 	}
 	slices.SortFunc(views, func(a, b *balancer.View) int { return strings.Compare(a.Service.Name, b.Service.Name) })
 	return balancer.NewSnapshot(d.marks(), d.file.ZoneBase, views)
-}
-
-// weighed is v with the rings that the shares of its backends make.
-func (d *Daemon) weighed(v *balancer.View) *balancer.View {
-	for _, b := range v.Service.Backends {
-		if d.outlook.shares[b.ID] != 0 {
-			return v.Weighed(d.outlook.shares)
-		}
-	}
-	return v
 }
 
 // tables is where a view's table of sessions comes from.
@@ -169,7 +166,7 @@ func (d *Daemon) install(ctx context.Context, next store.State) error {
 			return err
 		}
 	}
-	if err := d.rules.Apply(d.compile(s)); err != nil {
+	if err := d.table.Apply(d.compile(s)); err != nil {
 		if pending != nil {
 			pending.Abort()
 		}
@@ -232,29 +229,8 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	if members := needRestart(d.file, f); len(members) > 0 {
 		return fmt.Errorf("these members take effect at the next start only: %v", members)
 	}
-	diff := differences(d.store.State().Services, f.Services)
-	if err := d.Apply(ctx, f.Services); err != nil {
-		return err
-	}
-	d.events.add(event.Event{Kind: event.ConfigChanged, Reason: "reload", Count: len(f.Services), Detail: fmt.Sprint(diff)})
-	return nil
-}
-
-// Apply makes services the configuration: on disk and in the kernel, or
-// neither. Live sessions of backends that stay do not move.
-func (d *Daemon) Apply(ctx context.Context, services []balancer.Service) error {
-	d.change.Lock()
-	defer d.change.Unlock()
-	next, err := d.assign(services)
-	if err != nil {
-		return err
-	}
-	pending, err := d.store.Prepare(next)
-	if err != nil {
-		return err
-	}
-	defer pending.Abort()
-	return d.switchTo(ctx, next.Services, pending.Commit)
+	_, err = d.Change(ctx, event.Actor{Name: "file"}, func([]balancer.Service) ([]balancer.Service, error) { return f.Services, nil })
+	return err
 }
 
 // switchTo changes the data plane to services in the order that loses nothing:
@@ -270,7 +246,10 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 	mid := d.build(services, leaving, balancer.Down, d.newTables)
 	if err := d.enter(old, mid, arriving, commit); err != nil {
 		d.outlook = before
-		err = errors.Join(err, d.back(ctx, old, mid))
+		if undo := d.back(ctx, old, mid); undo != nil {
+			err = errors.Join(err, undo)
+			d.degrade(undone{old, mid}, undo)
+		}
 		eachTable(mid, d.sync.Discard)
 		return err
 	}
@@ -289,6 +268,7 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 	}
 	d.noteDrains(d.snapshot.Load())
 	d.aimProbes(services, old)
+	d.tellStates(old, d.snapshot.Load())
 	d.tellKept(before.kept, d.outlook.kept)
 	for _, v := range old.Views {
 		if mid.View(v.Service.Name) == nil {
@@ -301,12 +281,9 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 
 // enter makes mid what the kernel and Go decide by, and has it committed.
 func (d *Daemon) enter(old, mid *balancer.Snapshot, arriving map[string][]balancer.Backend, commit func() error) error {
-	if err := d.writeOffRing(old, mid); err != nil {
-		return err
-	}
 	if len(arriving) > 0 {
 		prepared := d.build(servicesOf(old), arriving, balancer.Draining, tablesOf(old))
-		if err := d.rules.Apply(d.compile(prepared)); err != nil {
+		if err := d.table.Apply(d.compile(prepared)); err != nil {
 			return err
 		}
 	}
@@ -319,37 +296,51 @@ func (d *Daemon) enter(old, mid *balancer.Snapshot, arriving map[string][]balanc
 	return nil
 }
 
-// put makes s what packets are decided by, in Go first and then in the kernel.
+// put makes s what packets are decided by, in Go first and then in the kernel,
+// which between them learns who is not where the new ring says.
 func (d *Daemon) put(s *balancer.Snapshot) error {
 	was := d.snapshot.Load()
 	if err := d.queue.SetCopyRange(max(was.CopyRange(), s.CopyRange())); err != nil {
 		return err
 	}
 	d.snapshot.Store(s)
-	if err := d.rules.Apply(d.compile(s)); err != nil {
+	if err := d.writeOffRing(was, s); err != nil {
+		return err
+	}
+	if err := d.table.Apply(d.compile(s)); err != nil {
 		return err
 	}
 	return d.queue.SetCopyRange(s.CopyRange())
 }
 
-// back restores the old configuration after the change to mid failed, and lets
-// go of what was bound to backends that did not come.
+// back restores the old configuration after the change to mid failed, in the
+// order in which backends leave: those that did not come are let go of before
+// their translation ends.
 func (d *Daemon) back(ctx context.Context, old, mid *balancer.Snapshot) error {
-	restored := d.build(servicesOf(old), nil, balancer.Down, tablesOf(old))
-	if err := d.put(restored); err != nil {
+	services := servicesOf(old)
+	gone := leavingBackends(mid, services)
+	restored := d.build(services, nil, balancer.Down, tablesOf(old))
+	first := restored
+	if len(gone) > 0 {
+		first = d.build(services, gone, balancer.Down, tablesOf(old))
+	}
+	// The kernel may go by mid's ring still, and Go has bound sessions by the
+	// old one since.
+	err := d.writeOffRing(mid, mid)
+	if err == nil {
+		err = d.put(first)
+	}
+	if err != nil {
 		return fmt.Errorf("put the old configuration back: %w", err)
 	}
 	var errs []error
-	for _, v := range mid.Views {
-		was := old.View(v.Service.Name)
-		if was == nil {
-			continue
+	for name, backends := range gone {
+		for _, b := range backends {
+			errs = append(errs, d.sync.EvictBackend(ctx, mid.View(name), b.ID, "change-undone"))
 		}
-		for _, b := range v.Service.Backends {
-			if was.Backend(b.ID) == nil {
-				errs = append(errs, d.sync.EvictBackend(ctx, v, b.ID, "change-undone"))
-			}
-		}
+	}
+	if len(gone) > 0 {
+		errs = append(errs, d.put(restored))
 	}
 	return errors.Join(errs...)
 }
@@ -415,7 +406,7 @@ func (d *Daemon) writeOffRing(old, next *balancer.Snapshot) error {
 			nft.KeyFingerprint(&was.Service.Key) != nft.KeyFingerprint(&v.Service.Key) {
 			continue
 		}
-		err := d.rules.Put(was, next.ZoneBase, d.sync.OffRing(v))
+		err := d.table.Put(was, next.ZoneBase, d.sync.OffRing(v))
 		if errors.Is(err, nft.ErrFull) {
 			// Go keeps them all the same; only without it would they move.
 			d.events.add(event.Event{Kind: event.TableFull, Service: v.Service.Name, Detail: "sessions off the ring found no room"})
@@ -426,69 +417,4 @@ func (d *Daemon) writeOffRing(old, next *balancer.Snapshot) error {
 		}
 	}
 	return nil
-}
-
-// evict sends away what backends hold that serve nobody any more, and deletes
-// the entries that would go on to where the change leads no longer.
-func (d *Daemon) evict(ctx context.Context, old, mid *balancer.Snapshot, warn func(string, error)) {
-	for _, v := range old.Views {
-		now := mid.View(v.Service.Name)
-		left := withoutListeners(v, now)
-		for i := range v.Service.Backends {
-			b := &v.Service.Backends[i]
-			purge := func(of *balancer.View, reason string) {
-				_, err := d.sync.DeleteEntriesOf(ctx, of, b.ID, addresses(b), reason)
-				warn("delete entries of backend "+b.Name, err)
-			}
-			switch {
-			case now == nil:
-				purge(v, "service-removed")
-			case now.State(b.ID) == balancer.Down && v.State(b.ID) != balancer.Down:
-				warn("evict backend "+b.Name, d.sync.EvictBackend(ctx, v, b.ID, d.whyDown(now, b.ID)))
-			case moved(b, now.Backend(b.ID)):
-				purge(v, "backend-moved")
-			case v.Pinning != now.Pinning:
-				purge(v, "pinning-changed")
-			case left != nil:
-				purge(left, "listener-removed")
-			}
-		}
-	}
-}
-
-// whyDown is why a backend serves nobody any more, for the events.
-func (d *Daemon) whyDown(now *balancer.View, id uint16) string {
-	b := now.Backend(id)
-	if _, down := d.outlook.states[id]; down || b.Admin == balancer.AdminDown {
-		return "backend-down"
-	}
-	return "backend-removed"
-}
-
-// withoutListeners is v with those of its listeners that are not now's any
-// more; nil for none.
-func withoutListeners(v, now *balancer.View) *balancer.View {
-	if now == nil {
-		return nil
-	}
-	svc := *v.Service
-	svc.Listen = slices.DeleteFunc(slices.Clone(svc.Listen), func(l netip.AddrPort) bool { return slices.Contains(now.Service.Listen, l) })
-	if len(svc.Listen) == 0 {
-		return nil
-	}
-	left := *v
-	left.Service = &svc
-	return &left
-}
-
-func addresses(b *balancer.Backend) []netip.AddrPort {
-	out := make([]netip.AddrPort, len(b.Addresses))
-	for i, a := range b.Addresses {
-		out[i] = netip.AddrPortFrom(a, b.Port)
-	}
-	return out
-}
-
-func moved(a, b *balancer.Backend) bool {
-	return a.Port != b.Port || a.Address(false) != b.Address(false) || a.Address(true) != b.Address(true)
 }

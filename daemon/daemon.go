@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/roamlb/roamlb/balancer"
+	"github.com/roamlb/roamlb/check"
 	"github.com/roamlb/roamlb/config"
 	"github.com/roamlb/roamlb/ctsync"
 	"github.com/roamlb/roamlb/event"
@@ -39,6 +40,14 @@ type Options struct {
 	Ready func()
 	// Events takes every event beside the log; nil: the log alone.
 	Events event.Sink
+	// API answers the daemon's API until its context ends; nil: there is none.
+	// It is called once the state has been read, before packets are balanced.
+	API func(context.Context, *Daemon) error
+	// FirstToken is told the secret of the first token, which is kept nowhere;
+	// nil: none is made.
+	FirstToken func(secret string)
+	// Checks looks at the host for a configuration; nil: nobody looks.
+	Checks func(context.Context, *config.File) []check.Result
 }
 
 // Daemon balances the services of one network namespace.
@@ -47,10 +56,16 @@ type Daemon struct {
 	file    *config.File
 	log     *slog.Logger
 	events  *eventLog
+	kept    *event.Log
 	started time.Time
+
+	ready    atomic.Bool
+	degraded atomic.Pointer[string] // why no change is taken; nil while one is
+	broken   atomic.Pointer[string] // why the table is not repaired yet; nil while it is as applied
 
 	store     *store.Store
 	rules     *nft.Ruleset
+	table     table // rules, but for tests in which the kernel refuses something
 	conntrack *ctsync.Kernel
 	claim     net.Listener // of the network namespace
 	sync      *ctsync.Sync
@@ -63,6 +78,17 @@ type Daemon struct {
 	outlook  outlook
 	draining map[uint16]time.Time // since when
 	drained  map[uint16]bool      // whose drain is over
+	undone   undone               // the change that degraded the daemon
+	closed   bool
+}
+
+// undone is a change that could be neither made nor taken back.
+type undone struct{ old, mid *balancer.Snapshot }
+
+// table is what a change makes use of in the kernel's.
+type table interface {
+	Apply(want *nft.Table) error
+	Put(v *balancer.View, zoneBase uint16, es []balancer.Element) error
 }
 
 // New prepares a daemon: it locks and reads the state and finds out what the
@@ -70,7 +96,7 @@ type Daemon struct {
 // namespace. Nothing in the kernel has changed yet when it returns.
 func New(opts Options) (*Daemon, error) {
 	d := &Daemon{
-		opts: opts, file: opts.File, log: opts.Log, started: time.Now(),
+		opts: opts, file: opts.File, log: opts.Log, started: time.Now(), kept: event.NewLog(eventsKept),
 		draining: make(map[uint16]time.Time), drained: make(map[uint16]bool),
 	}
 	st, err := store.Open(opts.File.State)
@@ -89,7 +115,7 @@ func New(opts Options) (*Daemon, error) {
 	if err != nil {
 		return nil, errors.Join(err, conntrack.Close(), rules.Close(), st.Close())
 	}
-	d.store, d.rules, d.conntrack, d.claim = st, rules, conntrack, claim
+	d.store, d.rules, d.table, d.conntrack, d.claim = st, rules, rules, conntrack, claim
 	f := rules.Features()
 	d.log.Info("kernel", "queue", queueKind(f), "payload_offset", f.PayloadOffset, "key_bytes", f.KeyBytes, "destroy_elements", f.DestroyElements)
 	return d, nil
@@ -129,7 +155,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.events = newEventLog(d.log, d.file.Log.Keys, next.Secret, d.opts.Events)
+	watcher, err := d.rules.Watch() // here, where the thread is in the right namespace
+	if err != nil {
+		return err
+	}
+	d.events = newEventLog(d.log, d.file.Log.Keys, next.Secret, d.kept, d.opts.Events)
 	d.sync = ctsync.New(ctsync.Options{
 		Conntrack: d.conntrack, Elements: d.rules, Events: d.events.add,
 		Snapshot: d.snapshot.Load, Now: d.now, Log: d.log,
@@ -157,7 +187,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		stopSync()
 		stop()
-		return errors.Join(err, g.Wait())
+		return errors.Join(err, g.Wait(), watcher.Close())
 	}
 	d.queue = queue
 	d.rules.Quiesce(func(change func() error) error {
@@ -170,17 +200,20 @@ func (d *Daemon) Run(ctx context.Context) error {
 		defer d.sayQueues()
 		return queue.Run(ctx)
 	}))
-	g.Go(named("start", func() error { return d.start(ctx, next) }))
+	g.Go(named("start", func() error { return d.start(ctx, next, watcher) }))
+	if d.opts.API != nil {
+		g.Go(named("API", func() error { return d.opts.API(ctx, d) }))
+	}
 	return g.Wait()
 }
 
 // start puts the state into the kernel and then keeps it there until ctx ends.
-func (d *Daemon) start(ctx context.Context, next store.State) error {
-	watcher, err := d.rules.Watch()
-	if err != nil {
-		return err
-	}
+func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watcher) error {
 	if err := d.install(ctx, next); err != nil {
+		return errors.Join(err, watcher.Close())
+	}
+	d.ready.Store(true)
+	if err := d.firstToken(ctx); err != nil {
 		return errors.Join(err, watcher.Close())
 	}
 	d.sayServices(d.snapshot.Load())
@@ -234,7 +267,11 @@ func named(name string, task func() error) func() error {
 	}
 }
 
+// close waits for a change that is under way: none is broken off halfway.
 func (d *Daemon) close() {
+	d.change.Lock()
+	defer d.change.Unlock()
+	d.closed = true
 	if err := errors.Join(d.conntrack.Close(), d.rules.Close(), d.claim.Close(), d.store.Close()); err != nil {
 		d.log.Warn("close", "error", err)
 	}
@@ -247,21 +284,20 @@ func (d *Daemon) housekeeping(ctx context.Context, drift <-chan struct{}) error 
 	defer second.Stop()
 	save := time.NewTimer(saveEvery)
 	defer save.Stop()
-	broken := false // the table is not as it should be, and could not be repaired yet
 	for {
 		select {
 		case <-ctx.Done():
 			d.saveSessions()
 			return nil
 		case <-drift:
-			broken = !d.repair(ctx)
+			d.mend(ctx)
 		case <-d.opts.HUP:
 			if err := d.Reload(ctx); err != nil {
 				d.log.Error("reload: nothing has changed", "error", err)
 			}
 		case <-second.C:
-			if broken {
-				broken = !d.repair(ctx)
+			if d.broken.Load() != nil || d.degraded.Load() != nil {
+				d.mend(ctx)
 			}
 			d.endDrains(ctx)
 		case <-save.C:

@@ -8,9 +8,9 @@ import (
 	"github.com/roamlb/roamlb/config"
 )
 
-// differences says in words where want is not as have is. Ids, and seeds that
-// want leaves open, do not count.
-func differences(have, want []balancer.Service) []string {
+// Differences says in words where want is not as have is; none: nowhere. Ids,
+// and seeds that want leaves open, do not count.
+func Differences(have, want []balancer.Service) []string {
 	var out []string
 	old := make(map[string]*balancer.Service, len(have))
 	for i := range have {

@@ -55,6 +55,9 @@ type drainEnd struct {
 func (d *Daemon) endDrains(ctx context.Context) {
 	d.change.Lock()
 	defer d.change.Unlock()
+	if d.degraded.Load() != nil {
+		return // not before that is mended
+	}
 	var over []drainEnd
 	for _, v := range d.snapshot.Load().Views {
 		for i := range v.Service.Backends {
@@ -71,7 +74,7 @@ func (d *Daemon) endDrains(ctx context.Context) {
 	for _, end := range over {
 		d.drained[end.id] = true
 	}
-	if err := d.switchTo(ctx, d.store.State().Services, func() error { return nil }); err != nil {
+	if err := d.switchTo(context.WithoutCancel(ctx), d.store.State().Services, func() error { return nil }); err != nil {
 		d.drained = before
 		d.log.Error("take drained backends down", "error", err)
 		return

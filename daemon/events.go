@@ -2,8 +2,6 @@ package daemon
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
 	"net/netip"
@@ -14,16 +12,20 @@ import (
 )
 
 // eventLog writes events as log lines, with session keys shown as the operator
-// chose, and passes them on. Safe for concurrent use.
+// chose, keeps them for the API, and passes them on. Safe for concurrent use.
 type eventLog struct {
 	log    *slog.Logger
 	full   bool
 	secret []byte
+	kept   *event.Log
 	next   event.Sink
 }
 
-func newEventLog(log *slog.Logger, keys config.LogKeys, secret []byte, next event.Sink) *eventLog {
-	return &eventLog{log: log, full: keys == config.LogKeysFull, secret: secret, next: next}
+// eventsKept is how many events the API can still show.
+const eventsKept = 8192
+
+func newEventLog(log *slog.Logger, keys config.LogKeys, secret []byte, kept *event.Log, next event.Sink) *eventLog {
+	return &eventLog{log: log, full: keys == config.LogKeysFull, secret: secret, kept: kept, next: next}
 }
 
 func (l *eventLog) add(e event.Event) {
@@ -31,6 +33,7 @@ func (l *eventLog) add(e event.Event) {
 		e.Time = time.Now()
 	}
 	l.log.LogAttrs(context.Background(), severity(&e), "event", l.attrs(e)...)
+	l.kept.Add(e)
 	if l.next != nil {
 		l.next(e)
 	}
@@ -43,7 +46,7 @@ func severity(e *event.Event) slog.Level {
 			return slog.LevelWarn
 		}
 		return slog.LevelInfo
-	case event.Overflow, event.TableFull, event.Drift, event.Keeper, event.Evicted:
+	case event.Overflow, event.TableFull, event.Drift, event.Keeper, event.Evicted, event.Degraded:
 		return slog.LevelWarn
 	default:
 		return slog.LevelInfo
@@ -80,6 +83,8 @@ func (l *eventLog) attrs(e event.Event) []slog.Attr {
 		a = append(a, slog.Int("count", e.Count))
 	}
 	text("detail", e.Detail)
+	text("actor", e.Actor.Name)
+	text("from", e.Actor.From)
 	return a
 }
 
@@ -89,7 +94,5 @@ func (l *eventLog) session(key []byte) string {
 	if len(key) == 0 || l.full {
 		return hex.EncodeToString(key)
 	}
-	h := hmac.New(sha256.New, l.secret)
-	h.Write(key)
-	return "h:" + hex.EncodeToString(h.Sum(nil)[:8])
+	return event.HashKey(l.secret, key)
 }

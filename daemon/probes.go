@@ -88,10 +88,13 @@ func (d *Daemon) followHealth(ctx context.Context) error {
 func (d *Daemon) takeHealth(ctx context.Context) error {
 	d.change.Lock()
 	defer d.change.Unlock()
+	if d.degraded.Load() != nil {
+		return ErrDegraded // not before that is mended
+	}
 	found := d.findings.take()
 	services := d.store.State().Services
 	if !d.lookAt(services).equal(d.outlook) {
-		if err := d.switchTo(ctx, services, func() error { return nil }); err != nil {
+		if err := d.switchTo(context.WithoutCancel(ctx), services, func() error { return nil }); err != nil {
 			d.findings.putBack(found)
 			return err
 		}

@@ -19,6 +19,16 @@ func (o outlook) equal(p outlook) bool {
 	return maps.Equal(o.states, p.states) && maps.Equal(o.shares, p.shares) && maps.Equal(o.kept, p.kept)
 }
 
+// weighed is v with the rings that the shares of its backends make.
+func (o outlook) weighed(v *balancer.View) *balancer.View {
+	for _, b := range v.Service.Backends {
+		if o.shares[b.ID] != 0 {
+			return v.Weighed(o.shares)
+		}
+	}
+	return v
+}
+
 // look is the outlook of services. serving says whether a backend has taken new
 // sessions until now: one that has not, and that no probe has asked yet, waits
 // for its first answer.

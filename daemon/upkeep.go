@@ -1,13 +1,11 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"strings"
 	"time"
 
-	"github.com/roamlb/roamlb/event"
 	"github.com/roamlb/roamlb/store"
 )
 
@@ -36,33 +34,4 @@ func (d *Daemon) saveSessions() time.Duration {
 		d.log.Warn("write sessions", "error", err)
 	}
 	return time.Since(begin)
-}
-
-// repair puts right what others changed in our table, and reports whether it
-// is as it should be.
-func (d *Daemon) repair(ctx context.Context) bool {
-	begin := d.now()
-	diff, err := d.rules.Verify()
-	if err != nil {
-		d.log.Warn("compare table", "error", err)
-		return false
-	}
-	if len(diff) == 0 {
-		return true
-	}
-	d.events.add(event.Event{Kind: event.Drift, Count: len(diff), Detail: strings.Join(diff, "; ")})
-	d.change.Lock()
-	defer d.change.Unlock()
-	if err := d.rules.Repair(); err != nil {
-		d.log.Error("repair table", "error", err)
-		return false
-	}
-	s := d.snapshot.Load()
-	d.deleteForeign(ctx, s)
-	if err := d.writeOffRing(s, s); err != nil {
-		d.log.Warn("write sessions off the ring", "error", err)
-	}
-	d.sync.Reconcile()
-	d.events.add(event.Event{Kind: event.Repaired, Count: len(diff), Delay: time.Duration(d.now() - begin)})
-	return true
 }

@@ -25,7 +25,9 @@ const (
 	Repaired      Kind = "repaired"       // and is as it should be again
 	ConfigChanged Kind = "config-changed" // a configuration took effect
 	Keeper        Kind = "keeper"         // the keeper answered waiting packets in the daemon's stead
-	BackendState  Kind = "backend-state"  // a backend is up, suspect or down by its probes, or has been drained
+	BackendState  Kind = "backend-state"  // a backend is up, suspect or down by its probes, or drained, or set so by hand
+	Audit         Kind = "audit"          // somebody changed something, or signed in
+	Degraded      Kind = "degraded"       // a change failed and could not be taken back
 )
 
 // Event is one fact. Members that do not apply are zero.
@@ -43,6 +45,7 @@ type Event struct {
 	Delay     time.Duration // from the cause (the reply, the roam) to the deed
 	Count     int           // for kinds that sum up
 	Detail    string        // for people
+	Actor     Actor         // who did it, where somebody did
 }
 
 // Sink takes events. It must not block and may be called from any goroutine.

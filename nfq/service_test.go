@@ -51,7 +51,9 @@ func (f *fakeBindings) Bind(_ int64, key []byte, _ *balancer.View, _ bool, candi
 	return balancer.Binding{Session: ref, Backend: candidate, Confirmed: f.confirmed, Created: !f.confirmed, Young: f.young}
 }
 
-func (f *fakeBindings) Find([]byte, *balancer.View, bool) (balancer.Binding, bool) { return balancer.Binding{}, false }
+func (f *fakeBindings) Find([]byte, *balancer.View, bool) (balancer.Binding, bool) {
+	return balancer.Binding{}, false
+}
 
 // testSnapshot has a service at each of the ports, of both families.
 func testSnapshot(b balancer.Bindings) *balancer.Snapshot {

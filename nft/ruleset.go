@@ -88,7 +88,10 @@ func (r *Ruleset) apply(want *Table) error {
 	return nil
 }
 
-// change commits the transaction that switches.
+// change commits the transaction that switches. Should the kernel refuse it
+// for a rule behind others that set a zone, it takes those back and drops what
+// waits in the queues, as where such rules are destroyed (see plan.drops). A
+// transaction of ours is refused so rarely that none is held up for that.
 func (r *Ruleset) change(p *plan) error {
 	if !p.drops || r.quiesce == nil {
 		return r.conn.commit(p.change)

@@ -63,13 +63,13 @@ type backendName struct{ service, backend string }
 // A backend that is drained as in prev drains since then, another since Now.
 //
 // The Revision stays prev's: [Store.Prepare] counts. The secret is
-// made if prev has none.
+// made if prev has none, and tokens stay.
 func (a Assigner) Assign(cfg []balancer.Service, prev State) (State, error) {
 	if err := uniqueNames(cfg); err != nil {
 		return State{}, fmt.Errorf("assign ids: %w", err)
 	}
 	ids, seeds := prev.names()
-	next := State{Revision: prev.Revision, Secret: prev.Secret, MarkMask: a.MarkMask, ZoneBase: a.ZoneBase, Services: slices.Clone(cfg)}
+	next := State{Revision: prev.Revision, Secret: prev.Secret, Tokens: prev.Tokens, MarkMask: a.MarkMask, ZoneBase: a.ZoneBase, Services: slices.Clone(cfg)}
 	var wanting []*balancer.Backend
 	var names []backendName
 	for i := range next.Services {

@@ -154,7 +154,7 @@ func TestDecodeSaysWhatIsWrong(t *testing.T) {
 		{"content changed", replace(`"vpn"`, `"vpm"`), "its checksum is not that of its content"},
 		{"space in the head", replace(`"format":"`, `"format": "`), "damaged at byte 10: this is not as it was written"},
 		{"newer", replace(`"version":1`, `"version":2`), "format version 2, this roamlb reads up to 1"},
-		{"unknown member", seal([]byte(`{"Revision":1,"Tokens":[]}`)), `unknown field "Tokens"`},
+		{"unknown member", seal([]byte(`{"Revision":1,"Tenants":[]}`)), `unknown field "Tenants"`},
 		{"id twice", seal([]byte(`{"Revision":1,"LastID":1,"Freed":[{"ID":1},{"ID":1}]}`)), "id 1 is that of the freed ids and of the freed ids"},
 		{"id lost", seal([]byte(`{"Revision":1,"LastID":2,"Freed":[{"ID":1}]}`)), "1 of the 2 ids given out are neither"},
 		{"id 0", seal([]byte(`{"Services":[{"Name":"a","Seed":1,"Backends":[{"Name":"b"}]}]}`)), "id 0 of backend"},

@@ -26,6 +26,8 @@ type State struct {
 	// Services are as they were applied, each with its seed, each backend
 	// with its id.
 	Services []balancer.Service
+	// Tokens are those that may use the API, by name.
+	Tokens []Token `json:",omitempty"`
 	// MarkMask and ZoneBase are what the kernel's table, sessions and entries
 	// were made with.
 	MarkMask uint32
@@ -77,6 +79,9 @@ func (s *State) validate() error {
 		return nil
 	}
 	if err := uniqueNames(s.Services); err != nil {
+		return err
+	}
+	if err := validTokens(s.Tokens); err != nil {
 		return err
 	}
 	for i := range s.Services {

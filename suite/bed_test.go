@@ -151,13 +151,16 @@ func (b *bed) backends(members map[int]string) string {
 func (b *bed) configure(services ...string) string {
 	b.t.Helper()
 	path := filepath.Join(b.dir, "roamlb.yaml")
-	text := fmt.Sprintf("state: %s\nlog: {format: json, keys: full, level: debug}\napi: {listen: \"\", socket: \"\"}\nqueues: {count: 2}\nservices:\n%s",
-		filepath.Join(b.dir, "state.json"), strings.Join(services, ""))
+	text := fmt.Sprintf("state: %s\nlog: {format: json, keys: full, level: debug}\napi: {listen: \"\", socket: %s}\nqueues: {count: 2}\nservices:\n%s",
+		filepath.Join(b.dir, "state.json"), b.socket(), strings.Join(services, ""))
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
 	return path
 }
+
+// socket is where the daemon's API answers.
+func (b *bed) socket() string { return filepath.Join(b.dir, "s") }
 
 // serve configures the services and starts the daemon.
 func (b *bed) serve(services ...string) {

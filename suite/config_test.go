@@ -107,14 +107,14 @@ func (b *bed) reloadText(text string) (refusal string) {
 }
 
 // standing is what a refused file must not change: the state on disk, and in
-// the kernel every rule and map.
+// the kernel every rule, map and element.
 func (b *bed) standing(r *ruleset) string {
 	b.t.Helper()
 	state, err := os.ReadFile(filepath.Join(b.dir, "state.json"))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return string(state) + "\n" + r.fingerprint()
+	return fmt.Sprintf("%s\n%s\n%v", state, r.fingerprint(), r.content())
 }
 
 // A typing error in the file must cost no more than a line in the log, which
@@ -177,7 +177,7 @@ func TestMembersThatNeedARestart(t *testing.T) {
 		{"log", "level: debug", "level: info"},
 		{"log", "keys: full", "keys: hash"},
 		{"log", "format: json", "format: text"},
-		{"api", `socket: ""`, "socket: /run/roamlb-test.sock"},
+		{"api", `listen: ""`, `listen: "127.0.0.1:7071"`},
 		{"mark_mask", "services:", "mark_mask: 0x00000fff\nservices:"},
 		{"zone_base", "services:", "zone_base: 100\nservices:"},
 		{"netns", "services:", "netns: elsewhere\nservices:"},

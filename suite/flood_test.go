@@ -153,10 +153,24 @@ func TestMaxSessions(t *testing.T) {
 		t.Errorf("%d evicted, want all of the flood but a quarter of max_sessions", got)
 	}
 	b.start()
+	speaking, silent := answered[:50], answered[50:]
 	for i := range 500 { // more than there is room for
 		b.exchange(0, datagram(client(true, 1000+rand.IntN(5000), 20000), 20_000+i, 0))
+		if i%25 == 0 {
+			b.expire() // or the daemon does not see who speaks
+			for j, at := range b.place(speaking, 3+i) {
+				if at != home[j] {
+					t.Fatalf("after %d new sessions, session %d gave way though it speaks", i, j)
+				}
+			}
+		}
 	}
-	b.place(answered, 3)
+	b.expire()
+	for j, at := range b.place(silent, 3) {
+		if at != 3 { // where the ring sends who is forgotten
+			t.Errorf("session %d, the longest unseen, did not give way", silent[j])
+		}
+	}
 	b.daemon.stop()
 	if got := b.daemon.count("sessions"); got > 200 || got < 100 {
 		t.Errorf("%d sessions in the end, max_sessions is 200", got)

@@ -34,9 +34,12 @@ func TestOneWayFlowIsSeenOnce(t *testing.T) {
 			}
 			waitFor(t, 5*time.Second, "all arrive", func() bool { return b.arrived.of(1).total() == n })
 			b.daemon.stop()
-			const burst = 64
-			if got := b.daemon.packets(); got < 1 || got > burst {
-				t.Errorf("the daemon saw %d of %d packets, want 1, or a burst at most", got, n)
+			most := 1 // the first one was let through before others followed
+			if pinning == "session" {
+				most = 64 // until the kernel has learned the session, a burst
+			}
+			if got := b.daemon.packets(); got < 1 || got > most {
+				t.Errorf("the daemon saw %d of %d packets, want 1 to %d", got, n, most)
 			}
 		})
 	}

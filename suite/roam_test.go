@@ -45,8 +45,14 @@ func boolFloat(b bool) float64 {
 // The main promise: whatever address a client comes from, its session stays,
 // and nothing is left behind that would catch the address's next owner.
 func TestRoaming(t *testing.T) {
+	for _, pinning := range []string{"session", "flow"} {
+		t.Run(pinning, func(t *testing.T) { roaming(t, pinning) })
+	}
+}
+
+func roaming(t *testing.T, pinning string) {
 	b := newBed(t, bedOptions{})
-	b.serve(b.service())
+	b.serve(b.service("pinning: " + pinning))
 	n := scaled(1000, 100)
 	at := make([]netip.AddrPort, n) // where each session is
 	home := make([]int, n)

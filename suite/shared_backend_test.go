@@ -114,10 +114,23 @@ func (b *bed) answeredByAll(what string, list []lab.Reply) {
 // A client may know a server's own address as well, and use it beside the
 // service from the same socket.
 func TestDirectTalkBesideTheService(t *testing.T) {
-	for _, lines := range [][]string{{"pinning: session"}, {"pinning: flow"}, {"pinning: session", "snat: masquerade"}} {
-		t.Run(fmt.Sprint(lines), func(t *testing.T) {
+	for _, c := range []struct {
+		lines []string
+		two   bool // another service has the same servers
+	}{
+		{lines: []string{"pinning: session"}},
+		{lines: []string{"pinning: session"}, two: true},
+		{lines: []string{"pinning: flow"}},
+		{lines: []string{"pinning: flow"}, two: true},
+		{lines: []string{"pinning: session", "snat: masquerade"}},
+	} {
+		t.Run(fmt.Sprintf("%v two=%t", c.lines, c.two), func(t *testing.T) {
 			b := newBed(t, bedOptions{})
-			b.serve(b.service(lines...))
+			services := []string{b.service(c.lines...)}
+			if c.two {
+				services = append(services, b.serviceNamed("two", port+1, c.lines...))
+			}
+			b.serve(services...)
 			for i := range 40 {
 				at := client(i%2 == 1, i, 20000)
 				service := lab.Datagram{Src: at, Dst: listener(at.Addr().Is6()), Payload: tagged(i, "service")}

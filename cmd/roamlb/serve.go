@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/roamlb/roamlb/api"
 	"github.com/roamlb/roamlb/check"
 	"github.com/roamlb/roamlb/config"
 	"github.com/roamlb/roamlb/daemon"
@@ -69,6 +70,11 @@ func serve(ctx context.Context, path string) error {
 		Reload: func() (*config.File, error) { return loadConfig(path) },
 		HUP:    hangups(ctx),
 		Log:    log,
+		Checks: func(ctx context.Context, f *config.File) []check.Result { return runChecks(ctx, f) },
+		API:    serveAPI(log),
+		FirstToken: func(secret string) {
+			fmt.Fprintf(os.Stderr, "roamlb: the first token of the API, %q, shown this once: %s\n", "admin", secret)
+		},
 	})
 	if err != nil {
 		return err
@@ -78,6 +84,21 @@ func serve(ctx context.Context, path string) error {
 	}
 	log.Info("stopped: the table stays, the kernel goes on balancing")
 	return nil
+}
+
+// serveAPI answers the API where the configuration wants it anywhere.
+func serveAPI(log *slog.Logger) func(context.Context, *daemon.Daemon) error {
+	return func(ctx context.Context, d *daemon.Daemon) error {
+		c := d.File().API
+		if !c.Listen.IsValid() && c.Socket == "" {
+			return nil
+		}
+		s, err := api.Listen(ctx, api.Options{File: d.File(), Daemon: d, Version: version, Log: log})
+		if err != nil {
+			return err
+		}
+		return s.Run(ctx)
+	}
 }
 
 // hangups turns SIGHUP into values. One that comes while another waits is the

@@ -1,0 +1,38 @@
+package api
+
+import (
+	"context"
+	"encoding/hex"
+	"strings"
+
+	"github.com/roamlb/roamlb/config"
+	"github.com/roamlb/roamlb/event"
+)
+
+// keyShower shows session keys, which are secrets, to one principal: in hex to
+// those who may write, and where the operator chose to log them; else under a
+// keyed hash.
+type keyShower struct {
+	full   bool
+	secret []byte
+}
+
+func (h *handlers) shower(ctx context.Context) keyShower {
+	return keyShower{
+		full:   principalOf(ctx).mayWrite() || h.file.Log.Keys == config.LogKeysFull,
+		secret: h.State().Secret,
+	}
+}
+
+// key is a key as it is shown; one of the two.
+func (s keyShower) key(key []byte) (inHex, hash *string) {
+	if s.full {
+		text := hex.EncodeToString(key)
+		return &text, nil
+	}
+	text := event.HashKey(s.secret, key)
+	return nil, &text
+}
+
+// isHash reports whether a path's key is a hash.
+func isHash(key string) bool { return strings.HasPrefix(key, "h:") }
