@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -194,7 +195,7 @@ func writeStatus(from *balancer.Expect) *node {
 	case s == (balancer.Status{}):
 		return nil
 	case s.From == s.To:
-		return numberNode(int64(s.From))
+		return textNode(strconv.Itoa(s.From))
 	default:
 		return textNode(fmt.Sprintf("%d-%d", s.From, s.To))
 	}
