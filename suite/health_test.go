@@ -360,7 +360,7 @@ func TestRefusedPacketsAreHeeded(t *testing.T) {
 		lines string
 		v6    bool
 	}{{"pinning: session", false}, {"pinning: session", true}, {"pinning: flow", false}, {"snat: masquerade", true}} {
-		t.Run(fmt.Sprintf("%s, IPv6 %v", c.lines, c.v6), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s IPv6 %v", c.lines, c.v6), func(t *testing.T) {
 			b := newBed(t, bedOptions{})
 			b.serve(b.service(c.lines, fmt.Sprintf("health: {kind: udp, send: \"00\", interval: %s, jitter: 0%%}", lab.Slow(interval))))
 			at := client(c.v6, 7, 20000)
