@@ -71,11 +71,13 @@ func (t *Table) unbind(id uint16) {
 			sh.mu.Lock()
 			end := min(i|(chunkSize-1)+1, sh.records.size)
 			for ; i < end; i++ {
-				for fam, backend := range sh.records.at(i).backend {
+				to := sh.records.at(i).backend
+				for fam, backend := range to {
 					if backend == id {
-						sh.records.at(i).backend[fam] = 0
+						to[fam] = 0
 					}
 				}
+				sh.bindTo(i, to)
 			}
 			more = i < sh.records.size
 			sh.mu.Unlock()

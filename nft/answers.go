@@ -7,6 +7,7 @@ import "net/netip"
 type origin struct {
 	at       netip.AddrPort
 	listener netip.AddrPort
+	probed   bool // the service has its backends probed
 }
 
 // originsOf notes where a service's answers come from in a family.
@@ -15,18 +16,20 @@ func (c *compiler) originsOf(s *service) {
 	for i := range s.Service.Backends {
 		b := &s.Service.Backends[i]
 		if a := b.Address(s.v6); a.IsValid() && len(ls) > 0 {
-			c.origins = append(c.origins, origin{netip.AddrPortFrom(a, b.Port), ls[0]})
+			c.origins = append(c.origins, origin{netip.AddrPortFrom(a, b.Port), ls[0], s.Service.Health != nil})
 		}
 	}
 }
 
 // answers fills the maps by which a backend's own first packet leaves as the
-// listener, where its address and port serve just one service.
+// listener, where its address and port serve just one service, and those by
+// which Go learns of refusals, of however many services a backend is one.
 func (c *compiler) answers(parts []*part) {
 	type owner struct {
 		part     *part
 		listener netip.AddrPort
 		shared   bool
+		probed   bool
 	}
 	n := 0
 	for _, p := range parts {
@@ -40,11 +43,12 @@ func (c *compiler) answers(parts []*part) {
 			i, known := owners[o.at]
 			if !known {
 				owners[o.at] = len(list)
-				list = append(list, owner{part: p, listener: o.listener})
+				list = append(list, owner{part: p, listener: o.listener, probed: o.probed})
 				order = append(order, o.at)
-			} else if list[i].part != p {
-				list[i].shared = true
+				continue
 			}
+			list[i].shared = list[i].shared || list[i].part != p
+			list[i].probed = list[i].probed || o.probed
 		}
 	}
 	for i, at := range order {
@@ -55,5 +59,9 @@ func (c *compiler) answers(parts []*part) {
 			m = c.answersFrom[fam(at.Addr().Is6())]
 		}
 		m.Elements = append(m.Elements, e)
+		if list[i].probed {
+			m := c.probed[fam(at.Addr().Is6())]
+			m.Elements = append(m.Elements, Element{Key: e.Key})
+		}
 	}
 }

@@ -22,7 +22,9 @@ type unbound struct{}
 func (unbound) Bind(_ int64, _ []byte, _ *balancer.View, _ bool, candidate uint16) balancer.Binding {
 	return balancer.Binding{Backend: candidate}
 }
-func (unbound) Find([]byte, *balancer.View, bool) (balancer.Binding, bool) { return balancer.Binding{}, false }
+func (unbound) Find([]byte, *balancer.View, bool) (balancer.Binding, bool) {
+	return balancer.Binding{}, false
+}
 
 // bed is a network whose balancer has a Ruleset, and an echo on every backend.
 type bed struct {
