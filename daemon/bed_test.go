@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -89,7 +88,7 @@ func (b *bed) start() {
 		ended <- b.LB.Do(func() (err error) {
 			b.Daemon, err = New(Options{
 				File: b.file, Ready: func() { close(ready) }, FirstToken: func(s string) { b.token = s },
-				Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+				Log: slog.New(slog.DiscardHandler),
 			})
 			if err != nil {
 				return err

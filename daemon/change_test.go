@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -94,6 +93,29 @@ func TestChangeUnderTraffic(t *testing.T) {
 		t.Errorf("after a restart (-before +after):\n%s", diff)
 	}
 	b.stay("after a restart", home, 100)
+}
+
+// What one service gives up another may take in the same change: listeners, and
+// the answers of a backend that both have had.
+func TestServicesSwapWhatTheyHave(t *testing.T) {
+	b := newBed(t, 3, func(n *lab.Network) []balancer.Service {
+		return []balancer.Service{service(n, "a", port, 1), service(n, "b", 2000, 2), service(n, "c", 2001, 2, 3), service(n, "d", 2002, 3)}
+	})
+	have := b.State().Services
+	swapped := slices.Clone(have)
+	swapped[0].Listen, swapped[1].Listen = have[1].Listen, have[0].Listen
+	swapped[2].Backends = swapped[2].Backends[1:]
+	for i, want := range [][]balancer.Service{swapped, have, swapped[1:], swapped[:1], have, swapped} {
+		b.mustSet(want)
+		if diff, err := b.rules.Verify(); err != nil || len(diff) > 0 {
+			t.Fatalf("change %d: the kernel has something else: %v %v", i, diff, err)
+		}
+	}
+	for i, at := range b.place(0, 20, 0, port) {
+		if at != 2 {
+			t.Errorf("session %d came to backend %d, want the other service's", i, at)
+		}
+	}
 }
 
 // Many who change at once must each find their change made, and no other's
@@ -198,7 +220,7 @@ func TestTokens(t *testing.T) {
 	}
 	audits := b.events(event.Audit)
 	last := audits[len(audits)-1]
-	if want := fmt.Sprint("token ops (read) is new; token admin is gone"); last.Detail != want || last.Actor != operator {
+	if want := "token ops (read) is new; token admin is gone"; last.Detail != want || last.Actor != operator {
 		t.Errorf("audit %+v, want %q by %v", last, want, operator)
 	}
 }

@@ -40,6 +40,34 @@ func TestCounters(t *testing.T) {
 	}
 }
 
+// Packets that a service refuses must show, or nobody finds out why a client
+// gets no answer.
+func TestRefusedPacketsAreCounted(t *testing.T) {
+	b := newBed(t, 1, func(n *lab.Network) []balancer.Service {
+		vpn, web := service(n, "vpn", port, 1), service(n, "web", 2000, 1)
+		vpn.Deny = []netip.Prefix{netip.PrefixFrom(lab.ClientIPv4(1), 32)}
+		vpn.Allow = []netip.Prefix{lab.ClientsIPv4}
+		return []balancer.Service{vpn, web}
+	})
+	b.place(2, 1, 0, port) // an address that is served
+	for i := range 5 {
+		for session := range 2 { // denied, and of IPv6, which is not allowed
+			d := datagram(session, i, port)
+			if err := b.clients.Send(d.Src, d.Dst, d.Payload); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	lab.WaitFor(t, 5*time.Second, "ten refused packets", func() bool {
+		c, err := b.Counters()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, other := c.Refused["web"]
+		return c.Refused["vpn"].Packets == 10 && c.Refused["vpn"].Bytes > 10*28 && !other
+	})
+}
+
 // A backend of two services that speaks first cannot be told whose it is: what
 // it says is dropped, which must not go unseen.
 func TestDroppedAnswersAreCounted(t *testing.T) {

@@ -151,7 +151,7 @@ func failures(t *testing.T, b *bed, dir string) []struct {
 	// that. Meanwhile the kernel decides by the ring that was not to be, and does
 	// not know sessions of the last balancer.SettleTime yet.
 	const young = 5
-	clear := func() { b.block(nil) }
+	away := func() { b.block(nil) }
 	// The change that is tried: the backend that comes is made known (1), vpn's
 	// sessions off the ring are written (2), the switch (3), the state's rename.
 	return []struct {
@@ -173,11 +173,11 @@ func failures(t *testing.T, b *bed, dir string) []struct {
 			}
 		}, func() { os.Remove(filler) }},
 		{"the disk is read-only", unix.EROFS, 0, func() { readOnly(t, dir) }, func() { writable(t, dir) }},
-		{"sessions off the ring cannot be written", unix.ENOMEM, 0, refuse(2, unix.ENOMEM), clear},
-		{"EPERM at the first step", unix.EPERM, 0, refuse(1, unix.EPERM), clear},
-		{"EPERM at the switch", unix.EPERM, 0, refuse(3, unix.EPERM), clear},
-		{"the kernel refuses the first step", unix.ENOENT, refused, poisoned(1), clear},
-		{"the kernel refuses the switch", unix.ENOENT, refused, poisoned(3), clear},
+		{"sessions off the ring cannot be written", unix.ENOMEM, 0, refuse(2, unix.ENOMEM), away},
+		{"EPERM at the first step", unix.EPERM, 0, refuse(1, unix.EPERM), away},
+		{"EPERM at the switch", unix.EPERM, 0, refuse(3, unix.EPERM), away},
+		{"the kernel refuses the first step", unix.ENOENT, refused, poisoned(1), away},
+		{"the kernel refuses the switch", unix.ENOENT, refused, poisoned(3), away},
 		{"the disk turns read-only before the rename", unix.EROFS, young, func() {
 			b.block(func(call int, _ *nft.Table) error {
 				if call == 3 {
@@ -185,7 +185,7 @@ func failures(t *testing.T, b *bed, dir string) []struct {
 				}
 				return nil
 			})
-		}, func() { writable(t, dir); clear() }},
+		}, func() { writable(t, dir); away() }},
 	}
 }
 
@@ -240,7 +240,7 @@ func TestChangeThatFails(t *testing.T) {
 			if diff := cmp.Diff(kernel, b.kernel()); diff != "" {
 				t.Errorf("the kernel's table, there and back (-before +after):\n%s", diff)
 			}
-			if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); len(left) > 0 {
+			if left, _ := filepath.Glob(b.file.State + ".tmp"); len(left) > 0 {
 				t.Errorf("left behind: %v", left)
 			}
 		})

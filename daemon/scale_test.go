@@ -18,9 +18,7 @@ import (
 	"github.com/roamlb/roamlb/nft"
 )
 
-// many are services of ten backends each, of IPv4 or of both families. Their
-// max_sessions is a hundredth of the default: the kernel makes room for all
-// sessions when it makes a map.
+// many are services of ten backends each, of IPv4 or of both families.
 func many(services int, v6 bool) []balancer.Service {
 	out := make([]balancer.Service, services)
 	for i := range out {
@@ -31,7 +29,7 @@ func many(services int, v6 bool) []balancer.Service {
 			s.Listen = append(s.Listen, netip.AddrPortFrom(lab.ListenerIPv6(0), uint16(10000+i)))
 		}
 		s.Key.Variants = []balancer.Variant{{Fields: []balancer.Field{{Offset: 1, Length: 8}}}}
-		s.Slots, s.MaxSessions = 251, 10_000
+		s.Slots = 251
 		for j := range 10 {
 			be := config.DefaultBackend()
 			be.Name, be.Port = fmt.Sprintf("backend-%d", j), uint16(20000+i)
@@ -99,6 +97,7 @@ type scale struct {
 	took, apply, cpu  time.Duration // of a change of one service, at the median
 	least, leastOfCPU time.Duration
 	fsync             time.Duration // of as large a state
+	come, leave       time.Duration // of processors, for a backend that comes, and goes again
 }
 
 // measure makes n services out of one, and then changes one after the other.
@@ -129,6 +128,17 @@ func (b *bed) measure(n, rounds int, v6 bool) scale {
 	}
 	m.took, m.apply, m.cpu, m.least, m.leastOfCPU = took[rounds/2], apply[rounds/2], cpu[rounds/2], took[0], cpu[0]
 	m.fsync = b.fsyncTime()
+	have := b.State().Services
+	with := changed(have, "service-0001", func(s *balancer.Service) {
+		more := s.Backends[0]
+		more.Name, more.ID, more.Port = "more", 0, 9
+		s.Backends = append(s.Backends, more)
+	})
+	used = cpuTime(b.t)
+	b.mustSet(with)
+	m.come, used = cpuTime(b.t)-used, cpuTime(b.t)
+	b.mustSet(have)
+	m.leave = cpuTime(b.t) - used
 	return m
 }
 
@@ -153,6 +163,7 @@ func TestThousandServices(t *testing.T) {
 			t.Logf("%d services of 10 backends: %v, of processors %v", n, m.first, m.firstCPU)
 			t.Logf("a change of one: median %v, least %v; nft's part of it %v; of processors %v, least %v; a disk takes %v more",
 				m.took, m.least, m.apply, m.cpu, m.leastOfCPU, m.fsync)
+			t.Logf("of processors: a backend that comes %v, that goes %v", m.come, m.leave)
 			if limit := lab.Slow(tc.first); m.firstCPU > limit {
 				t.Errorf("%d services took %v of processors, want %v at most", n, m.firstCPU, limit)
 			}

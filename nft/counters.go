@@ -2,6 +2,9 @@ package nft
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -24,12 +27,26 @@ type Counters struct {
 	// DroppedAnswers counts packets of backends that serve several services
 	// and spoke first.
 	DroppedAnswers Counter
+	// Refused counts packets from sources that a service does not serve, by its
+	// name, for services with allow or deny. It begins anew when the rules of
+	// the service do: with another key, allow or deny.
+	Refused map[string]Counter
 }
 
 // Counters reads the counters of the snapshot's backends. The maps have an
 // element a backend; no other is read.
 func (r *Ruleset) Counters(s *balancer.Snapshot) (Counters, error) {
-	out := Counters{Backends: make(map[uint16]Counter)}
+	for range 5 { // again where a change came between
+		c, err := r.counters(s)
+		if !errors.Is(err, errInterrupted) {
+			return c, err
+		}
+	}
+	return Counters{}, fmt.Errorf("read counters: %w", errInterrupted)
+}
+
+func (r *Ruleset) counters(s *balancer.Snapshot) (Counters, error) {
+	out := Counters{Backends: make(map[uint16]Counter), Refused: make(map[string]Counter)}
 	for _, v6 := range []bool{false, true} {
 		n := suffix(v6)
 		for name, id := range map[string]func([]byte) uint16{
@@ -50,7 +67,66 @@ func (r *Ruleset) Counters(s *balancer.Snapshot) (Counters, error) {
 			return Counters{}, err
 		}
 	}
+	for _, v := range s.Views {
+		if err := r.refused(v, out.Refused); err != nil {
+			return Counters{}, err
+		}
+	}
 	return out, nil
+}
+
+// refused adds what the rules have counted that a service's chains begin with
+// (see refusals).
+func (r *Ruleset) refused(v *balancer.View, out map[string]Counter) error {
+	rules := 0
+	for _, prefixes := range [][]netip.Prefix{v.Service.Allow, v.Service.Deny} {
+		if len(prefixes) > 0 {
+			rules++
+		}
+	}
+	if rules == 0 {
+		return nil
+	}
+	name := v.Service.Name
+	var sum Counter
+	for _, v6 := range families(v) {
+		left := rules
+		chain := "steer" + suffix(v6) + "-" + name
+		body := appendString(appendString(nil, unix.NFTA_RULE_TABLE, TableName), unix.NFTA_RULE_CHAIN, chain)
+		err := r.conn.dump(msgGetRule, "list rules of "+chain, body, func(_ uint16, b []byte) {
+			if left > 0 {
+				sum.add(ruleCounter(b))
+			}
+			left--
+		})
+		if err != nil {
+			return err
+		}
+	}
+	out[name] = sum
+	return nil
+}
+
+// ruleCounter is what the counters among a rule's expressions say.
+func ruleCounter(b []byte) Counter {
+	var out Counter
+	eachAttr(b, func(typ uint16, d []byte) {
+		if typ != unix.NFTA_RULE_EXPRESSIONS {
+			return
+		}
+		eachAttr(d, func(_ uint16, d []byte) {
+			var name string
+			eachAttr(d, func(typ uint16, v []byte) {
+				switch {
+				case typ == unix.NFTA_EXPR_NAME:
+					name = cString(v)
+				case typ == unix.NFTA_EXPR_DATA && name == "counter":
+					out.add(counterData(v))
+				}
+			})
+		})
+	})
+	return out
 }
 
 // readCounters hands the key and counter of every element of a map to fn. A
@@ -71,30 +147,34 @@ func readCounters(c *conn, name string, fn func(key []byte, count Counter)) erro
 	})
 }
 
-// decodeCounter reads the counter among an element's expressions:
-// NFTA_SET_ELEM_EXPR with NFTA_EXPR_DATA, in which NFTA_COUNTER_BYTES is 1 and
-// NFTA_COUNTER_PACKETS is 2.
+// decodeCounter reads the counter among an element's expressions.
 func decodeCounter(b []byte) Counter {
-	const counterBytes, counterPackets = 1, 2
 	var out Counter
 	eachAttr(b, func(typ uint16, d []byte) {
 		if typ != unix.NFTA_SET_ELEM_EXPR {
 			return
 		}
 		eachAttr(d, func(typ uint16, d []byte) {
-			if typ != unix.NFTA_EXPR_DATA {
-				return
+			if typ == unix.NFTA_EXPR_DATA {
+				out = counterData(d)
 			}
-			eachAttr(d, func(typ uint16, v []byte) {
-				switch {
-				case len(v) < 8:
-				case typ == counterBytes:
-					out.Bytes = binary.BigEndian.Uint64(v)
-				case typ == counterPackets:
-					out.Packets = binary.BigEndian.Uint64(v)
-				}
-			})
 		})
+	})
+	return out
+}
+
+// counterData reads a counter's NFTA_EXPR_DATA.
+func counterData(b []byte) Counter {
+	const counterBytes, counterPackets = 1, 2 // NFTA_COUNTER_BYTES, _PACKETS
+	var out Counter
+	eachAttr(b, func(typ uint16, v []byte) {
+		switch {
+		case len(v) < 8:
+		case typ == counterBytes:
+			out.Bytes = binary.BigEndian.Uint64(v)
+		case typ == counterPackets:
+			out.Packets = binary.BigEndian.Uint64(v)
+		}
 	})
 	return out
 }
