@@ -73,6 +73,9 @@ func (d *Daemon) File() *config.File { return d.file }
 // Events are those that came last.
 func (d *Daemon) Events() *event.Log { return d.kept }
 
+// Tell takes an event of the API's into the log and among the events.
+func (d *Daemon) Tell(e event.Event) { d.events.add(e) }
+
 // SyncStats is what the session tables have come to.
 func (d *Daemon) SyncStats() ctsync.Stats { return d.sync.Stats() }
 

@@ -1,6 +1,9 @@
 package nft
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // What nft must be told, beyond what it lists, to read a table: it knows the
 // length of a type `integer` only from an expression that has it.
@@ -73,12 +76,7 @@ var objectNames = map[uint32]string{1: "counter", 2: "quota", 3: "ct helper", 4:
 
 // vague reports whether a type's name does not tell its length.
 func (t shownType) vague() bool {
-	for _, c := range components(t.id) {
-		if c == typeInteger {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(components(t.id), typeInteger)
 }
 
 // example is an expression of the type.

@@ -120,14 +120,14 @@ func (l logIns) text() string {
 func (d *disassembler) lookup(in *lookupIns) {
 	set := d.find(in.set)
 	key := d.key(set, in.src)
-	switch {
-	case in.dst == noReg:
+	switch in.dst {
+	case noReg:
 		op := "=="
 		if in.invert {
 			op = "!="
 		}
 		d.match(key.text(d.scope)+" "+operator(key, op)+d.ref(set), key)
-	case in.dst == verdictReg:
+	case verdictReg:
 		d.match(key.text(d.scope)+" vmap "+d.ref(set), key)
 	default:
 		d.set(in.dst, mapped{key: key, in: set, ref: d.ref(set)})
@@ -279,17 +279,17 @@ func natFlags(flags uint32) string {
 
 // duration writes milliseconds: 1d2h3m4s5ms.
 func duration(ms uint64) string {
-	out := ""
+	var out strings.Builder
 	for _, u := range []struct {
 		ms   uint64
 		name string
 	}{{86400000, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}} {
 		if n := ms / u.ms; n > 0 {
-			out += fmt.Sprint(n, u.name)
+			out.WriteString(fmt.Sprint(n, u.name))
 			ms %= u.ms
 		}
 	}
-	return out
+	return out.String()
 }
 
 // numeric writes a constant that ends a range: without symbols.

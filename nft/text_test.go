@@ -14,6 +14,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/nftables/expr"
+
 	"github.com/roamlb/roamlb/balancer"
 	"github.com/roamlb/roamlb/internal/lab"
 )
