@@ -19,7 +19,7 @@ type shownChain struct {
 
 type shownRule struct {
 	comment string
-	ins     []instruction
+	exprs   []byte // encoded, see decodeInstructions
 }
 
 func decodeShownChain(a *attrs) *shownChain {

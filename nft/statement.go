@@ -2,7 +2,6 @@ package nft
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -70,7 +69,7 @@ func (o objectIns) text() string {
 		unix.NFT_OBJECT_CT_HELPER: "ct helper set", unix.NFT_OBJECT_CT_TIMEOUT: "ct timeout set", unix.NFT_OBJECT_CT_EXPECT: "ct expectation set",
 	}[o.typ]
 	if how == "" {
-		return fmt.Sprintf("# unknown expression objref, type %d name %s", o.typ, strconv.Quote(o.name))
+		return fmt.Sprintf("# unknown expression objref, type %d name %s", o.typ, printable(o.name))
 	}
 	return how + ` "` + printable(o.name) + `"`
 }
@@ -285,7 +284,7 @@ func duration(ms uint64) string {
 		name string
 	}{{86400000, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}} {
 		if n := ms / u.ms; n > 0 {
-			out.WriteString(fmt.Sprint(n, u.name))
+			fmt.Fprint(&out, n, u.name)
 			ms %= u.ms
 		}
 	}

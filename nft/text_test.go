@@ -2,6 +2,7 @@ package nft
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -96,6 +97,15 @@ func firstPackets(v6 bool) []lab.Datagram {
 	return list
 }
 
+// normal is what can be compared: where packets are queued by the xt target nft
+// prints nothing for it, and the text what it does.
+func (b *bed) normal(text string) string {
+	if b.rules.Features().NativeQueue {
+		return text
+	}
+	return normal(text)
+}
+
 // timeLeft differs between one listing and the next.
 var timeLeft = regexp.MustCompile(`expires [0-9hms]+`)
 
@@ -111,8 +121,8 @@ func TestTextIsAsNFTLists(t *testing.T) {
 			if _, err := b.clients.ExchangeAll(t.Context(), firstPackets(true), 20000, 300*time.Millisecond); err != nil { // some refuse them
 				t.Fatal(err)
 			}
-			want := normal(list(t, b.LB, tool))
-			got := normal(textOf(t, b.rules, TextOptions{Slots: true, Sessions: true}))
+			want := b.normal(list(t, b.LB, tool))
+			got := b.normal(textOf(t, b.rules, TextOptions{Slots: true, Sessions: true}))
 			if !regexp.MustCompile(`packets [1-9]`).MatchString(want) {
 				t.Fatal("no packet was counted")
 			}
@@ -194,6 +204,31 @@ func TestTextWithoutTable(t *testing.T) {
 	b := newBed(t)
 	if err := b.rules.Text(io.Discard, TextOptions{}); !errors.Is(err, ErrNoTable) {
 		t.Errorf("Text: %v, want ErrNoTable", err)
+	}
+}
+
+// A busy balancer writes sessions all the time. Its operators must be able to
+// look at it nevertheless.
+func TestTextWhileSessionsAreWritten(t *testing.T) {
+	b := newBed(t)
+	v := b.apply(t, b.service(func(s *balancer.Service) { s.Slots = 65521 }))[0]
+	ctx, cancel := context.WithCancel(t.Context())
+	written := make(chan error, 1) // one, which nobody reads where the test has failed
+	go func() {
+		var err error
+		for ctx.Err() == nil && err == nil {
+			err = b.rules.Put(v, 0, []balancer.Element{{Key: key(1), Backend: 1, Timeout: time.Hour}})
+		}
+		written <- err
+	}()
+	for range 3 {
+		if got := strings.Count(textOf(t, b.rules, TextOptions{Slots: true}), "65520 : "); got != 2 {
+			t.Errorf("the last slot is listed %d times, want once a family", got)
+		}
+	}
+	cancel()
+	if err := <-written; err != nil {
+		t.Fatal(err)
 	}
 }
 
