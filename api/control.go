@@ -54,6 +54,7 @@ type Daemon interface {
 	DataPlane
 	Activity
 	Events() *event.Log
+	Tell(event.Event) // to the log, and to who follows the events
 	Started() time.Time
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -96,7 +97,10 @@ func TestBackendLife(t *testing.T) {
 // not seen.
 func TestNoUpdateIsLost(t *testing.T) {
 	w := newWorld(t, services)
-	const clients, each = 64, 1
+	clients, each := 12, 2
+	if os.Getenv("ROAMLB_LONG") != "" {
+		clients = 64
+	}
 	var wg sync.WaitGroup
 	for c := range clients {
 		wg.Go(func() {

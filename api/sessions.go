@@ -240,7 +240,7 @@ func (h *handlers) DeleteSession(ctx context.Context, r openapi.DeleteSessionReq
 
 // audit tells of a write that is no change of the configuration.
 func (h *handlers) audit(ctx context.Context, deed, service string, key []byte, backend string) {
-	h.Events().Add(event.Event{
+	h.Tell(event.Event{
 		Kind: event.Audit, Actor: principalOf(ctx).Actor,
 		Reason: deed, Service: service, Session: key, Backend: backend,
 	})

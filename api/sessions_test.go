@@ -32,7 +32,7 @@ func sessionKey(i int) []byte {
 // however many come and go meanwhile.
 func TestSessionPagesWhileSessionsComeAndGo(t *testing.T) {
 	w := newWorld(t, strings.Replace(services, "key:", "max_sessions: 8000000\n    key:", 1))
-	n := 20_000
+	n := 5_000
 	if os.Getenv("ROAMLB_LONG") != "" {
 		n = 1_000_000
 	}

@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"math/big"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -67,7 +66,6 @@ func (a *authority) sign(serial int64, names ...string) (cert, key []byte) {
 	k := newKey(a.t)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
-		IPAddresses: []net.IP{{127, 0, 0, 1}},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
@@ -101,7 +99,7 @@ func TestTLS(t *testing.T) {
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.cert)
 	serial := func(withCertificate bool) (int64, error) {
-		conf := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		conf := &tls.Config{RootCAs: pool, ServerName: "lb.example", MinVersion: tls.VersionTLS12}
 		if withCertificate {
 			c, k := ca.sign(9, "client")
 			pair, err := tls.X509KeyPair(c, k)

@@ -74,7 +74,7 @@ func (h *handlers) Login(ctx context.Context, r openapi.LoginRequestObject) (ope
 	}
 	value := cookieValue(h.State().Secret, t.Name, t.SHA256, time.Now().Add(cookieLife))
 	cookie := sessionCookie(value, request.TLS != nil).String()
-	h.Events().Add(event.Event{
+	h.Tell(event.Event{
 		Kind: event.Audit, Reason: "sign-in", Actor: event.Actor{Name: t.Name, From: request.RemoteAddr},
 	})
 	return openapi.Login200JSONResponse{

@@ -190,7 +190,7 @@ func (c *conn) dump(typ uint16, what string, body []byte, fn func(typ uint16, at
 }
 
 // dumpTries is how often a list is asked for that changes meanwhile.
-const dumpTries = 10
+const dumpTries = 3
 
 // dumpWhole is dump that hands on what can be kept, and of several tries only
 // the last one's answers: the first that nothing interrupted, or, with an error

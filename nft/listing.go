@@ -53,7 +53,7 @@ func (l *listing) message(typ uint16, body []byte) {
 		l.chainOf[c.name] = c
 	case msgNewRule:
 		if c := l.chainOf[a.str(unix.NFTA_RULE_CHAIN)]; c != nil {
-			c.rules = append(c.rules, shownRule{comment: udataText(a[unix.NFTA_RULE_USERDATA], userdataComment), ins: decodeInstructions(a[unix.NFTA_RULE_EXPRESSIONS])})
+			c.rules = append(c.rules, shownRule{comment: udataText(a[unix.NFTA_RULE_USERDATA], userdataComment), exprs: a[unix.NFTA_RULE_EXPRESSIONS]})
 		}
 	}
 }
@@ -73,17 +73,16 @@ func (l *listing) write(w io.Writer, o TextOptions) error {
 	if st.loadable {
 		l.findKeys()
 	}
-	b := bufio.NewWriter(w)
+	b := bufio.NewWriter(w) // keeps an error until Flush
 	fmt.Fprintf(b, "table inet %s {\n", printable(l.name))
 	first := l.head(b)
 	part := func(lines ...string) {
 		if !first {
-			b.WriteByte('\n')
+			fmt.Fprintln(b)
 		}
 		first = false
 		for _, line := range lines {
-			b.WriteString(line)
-			b.WriteByte('\n')
+			fmt.Fprintln(b, line)
 		}
 	}
 	for i := range l.objects {
@@ -93,7 +92,7 @@ func (l *listing) write(w io.Writer, o TextOptions) error {
 		if s.flags&setAnonymous == 0 {
 			part(s.head(st)...)
 			s.writeElements(b, st)
-			b.WriteString("\t}\n")
+			fmt.Fprint(b, "\t}\n")
 		}
 	}
 	for _, c := range l.chains {
@@ -101,9 +100,9 @@ func (l *listing) write(w io.Writer, o TextOptions) error {
 		for i := range c.rules {
 			fmt.Fprintf(b, "\t\t%s\n", l.rule(&c.rules[i], st))
 		}
-		b.WriteString("\t}\n")
+		fmt.Fprint(b, "\t}\n")
 	}
-	b.WriteString("}\n")
+	fmt.Fprint(b, "}\n")
 	return b.Flush()
 }
 
@@ -129,7 +128,7 @@ func (l *listing) head(b *bufio.Writer) bool {
 // rule writes a rule.
 func (l *listing) rule(r *shownRule, st style) string {
 	d := disassembler{find: l.set, style: st}
-	text := d.disassemble(r.ins)
+	text := d.disassemble(decodeInstructions(r.exprs))
 	if r.comment != "" {
 		text += ` comment "` + printable(r.comment) + `"`
 	}

@@ -1,6 +1,9 @@
 package nft
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // What nft must be told, beyond what it lists, to read a table: it knows the
 // length of a type `integer` only from an expression that has it.
@@ -16,7 +19,7 @@ func (l *listing) findKeys() {
 	for _, c := range l.chains {
 		for i := range c.rules {
 			d := disassembler{find: l.set, style: style{loadable: true}, used: note}
-			d.disassemble(c.rules[i].ins)
+			d.disassemble(decodeInstructions(c.rules[i].exprs))
 		}
 	}
 }
@@ -72,14 +75,7 @@ func (s *shownSet) types(st style) string {
 var objectNames = map[uint32]string{1: "counter", 2: "quota", 3: "ct helper", 4: "limit", objectCtTimeout: "ct timeout"}
 
 // vague reports whether a type's name does not tell its length.
-func (t shownType) vague() bool {
-	for _, c := range components(t.id) {
-		if c == typeInteger {
-			return true
-		}
-	}
-	return false
-}
+func (t shownType) vague() bool { return slices.Contains(components(t.id), typeInteger) }
 
 // example is an expression of the type.
 func (t shownType) example() string {

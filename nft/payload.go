@@ -24,22 +24,31 @@ type field struct {
 // bytes, by what makes a header known.
 var (
 	fieldsV4 = []field{
-		{netHeader, 2, 2, "ip length", typeInteger}, {netHeader, 4, 2, "ip id", typeInteger}, {netHeader, 8, 1, "ip ttl", typeInteger},
-		{netHeader, 9, 1, "ip protocol", typeProto}, {netHeader, 10, 2, "ip checksum", typeInteger},
-		{netHeader, 12, 4, "ip saddr", typeIPv4}, {netHeader, 16, 4, "ip daddr", typeIPv4},
+		{netHeader, 2, 2, "ip length", typeInteger},
+		{netHeader, 4, 2, "ip id", typeInteger},
+		{netHeader, 8, 1, "ip ttl", typeInteger},
+		{netHeader, 9, 1, "ip protocol", typeProto},
+		{netHeader, 10, 2, "ip checksum", typeInteger},
+		{netHeader, 12, 4, "ip saddr", typeIPv4},
+		{netHeader, 16, 4, "ip daddr", typeIPv4},
 	}
 	fieldsV6 = []field{
-		{netHeader, 4, 2, "ip6 length", typeInteger}, {netHeader, 6, 1, "ip6 nexthdr", typeProto}, {netHeader, 7, 1, "ip6 hoplimit", typeInteger},
-		{netHeader, 8, 16, "ip6 saddr", typeIPv6}, {netHeader, 24, 16, "ip6 daddr", typeIPv6},
+		{netHeader, 4, 2, "ip6 length", typeInteger},
+		{netHeader, 6, 1, "ip6 nexthdr", typeProto},
+		{netHeader, 7, 1, "ip6 hoplimit", typeInteger},
+		{netHeader, 8, 16, "ip6 saddr", typeIPv6},
+		{netHeader, 24, 16, "ip6 daddr", typeIPv6},
 	}
 	fieldsL4 = map[byte][]field{
 		unix.IPPROTO_UDP: {
-			{l4Header, 0, 2, "udp sport", typePort}, {l4Header, 2, 2, "udp dport", typePort},
-			{l4Header, 4, 2, "udp length", typeInteger}, {l4Header, 6, 2, "udp checksum", typeInteger},
+			{l4Header, 0, 2, "udp sport", typePort},
+			{l4Header, 2, 2, "udp dport", typePort},
+			{l4Header, 4, 2, "udp length", typeInteger},
+			{l4Header, 6, 2, "udp checksum", typeInteger},
 		},
 		unix.IPPROTO_TCP:    {{l4Header, 0, 2, "tcp sport", typePort}, {l4Header, 2, 2, "tcp dport", typePort}},
-		unix.IPPROTO_ICMP:   {{l4Header, 0, 1, "icmp type", typeInteger}, {l4Header, 1, 1, "icmp code", typeInteger}},
-		unix.IPPROTO_ICMPV6: {{l4Header, 0, 1, "icmpv6 type", typeInteger}, {l4Header, 1, 1, "icmpv6 code", typeInteger}},
+		unix.IPPROTO_ICMP:   {{l4Header, 0, 1, "icmp type", typeICMPType}, {l4Header, 1, 1, "icmp code", typeICMPCode}},
+		unix.IPPROTO_ICMPV6: {{l4Header, 0, 1, "icmpv6 type", typeICMPv6Type}, {l4Header, 1, 1, "icmpv6 code", typeICMPv6Code}},
 	}
 	// What the ports are called where the protocol is not known.
 	fieldsAny = []field{{l4Header, 0, 2, "th sport", typePort}, {l4Header, 2, 2, "th dport", typePort}}

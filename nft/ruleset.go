@@ -12,6 +12,7 @@ import (
 // concurrent use; a change waits for the one before it.
 type Ruleset struct {
 	conn     *conn
+	lister   *conn      // for lists that take long: nothing else waits for them
 	mu       sync.Mutex // guards the following, and is held while a change is under way
 	applied  *Table     // what the kernel has, as far as we did it; nil: not known
 	wanted   *Table     // what it should have: what was applied last
@@ -40,11 +41,16 @@ func Open() (*Ruleset, error) {
 		c.close()
 		return nil, err
 	}
-	return &Ruleset{conn: c, features: f}, nil
+	lister, err := dial()
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return &Ruleset{conn: c, lister: lister, features: f}, nil
 }
 
-// Close closes the socket. The table stays.
-func (r *Ruleset) Close() error { return r.conn.close() }
+// Close closes the sockets. The table stays.
+func (r *Ruleset) Close() error { return errors.Join(r.conn.close(), r.lister.close()) }
 
 // Features says what the kernel's nft can do.
 func (r *Ruleset) Features() Features { return r.features }

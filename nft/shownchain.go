@@ -19,7 +19,7 @@ type shownChain struct {
 
 type shownRule struct {
 	comment string
-	ins     []instruction
+	exprs   []byte // encoded, see decodeInstructions
 }
 
 func decodeShownChain(a *attrs) *shownChain {
@@ -68,7 +68,11 @@ func priority(p int32, hook uint32) string {
 		name string
 		only []uint32 // hooks where it goes by this name; nil: all
 	}{
-		{-300, "raw", nil}, {-150, "mangle", nil}, {-100, "dstnat", []uint32{hookPrerouting}}, {0, "filter", nil}, {50, "security", nil},
+		{-300, "raw", nil},
+		{-150, "mangle", nil},
+		{-100, "dstnat", []uint32{hookPrerouting}},
+		{0, "filter", nil},
+		{50, "security", nil},
 		{100, "srcnat", []uint32{hookPostrouting}},
 	}
 	for _, n := range names {

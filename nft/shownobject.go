@@ -31,7 +31,7 @@ func decodeObject(a *attrs) shownObject {
 
 func (o *shownObject) lines(st style) []string {
 	if o.typ != objectCtTimeout || o.l4 != unix.IPPROTO_UDP {
-		return []string{fmt.Sprintf("\t# object %q of type %d", o.name, o.typ)}
+		return []string{fmt.Sprintf("\t# object %s of type %d", printable(o.name), o.typ)}
 	}
 	lines := []string{"\tct timeout " + printable(o.name) + " {"}
 	if o.comment != "" {

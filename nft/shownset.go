@@ -63,6 +63,9 @@ func decodeSet(a *attrs) *shownSet {
 	return s
 }
 
+// learned reports whether the packet path writes into a set.
+func (s *shownSet) learned() bool { return s.flags&setDynamic != 0 }
+
 // title is a set's name as the text shows it. A ring's ends with a hash of the
 // seed, by which the seed could be found.
 func (s *shownSet) title(st style) string {
@@ -157,17 +160,17 @@ func (s *shownSet) writeElements(b *bufio.Writer, st style) {
 	s.eachText(st, func(t string) {
 		switch {
 		case n == 0:
-			b.WriteString("\t\telements = { ")
+			fmt.Fprint(b, "\t\telements = { ")
 		case n%perLine == 0:
-			b.WriteString(",\n\t\t\t     ")
+			fmt.Fprint(b, ",\n\t\t\t     ")
 		default:
-			b.WriteString(", ")
+			fmt.Fprint(b, ", ")
 		}
-		b.WriteString(t)
+		fmt.Fprint(b, t)
 		n++
 	})
 	if n > 0 {
-		b.WriteString(" }\n")
+		fmt.Fprint(b, " }\n")
 	}
 }
 

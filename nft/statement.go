@@ -2,7 +2,6 @@ package nft
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -39,6 +38,8 @@ func (s style) plain(in instruction) string {
 		return fmt.Sprintf("counter packets %d bytes %d", in.packets, in.bytes)
 	case rejectIns:
 		return in.text()
+	case limitIns:
+		return in.text()
 	case objectIns:
 		return in.text()
 	case queueIns:
@@ -68,7 +69,7 @@ func (o objectIns) text() string {
 		unix.NFT_OBJECT_CT_HELPER: "ct helper set", unix.NFT_OBJECT_CT_TIMEOUT: "ct timeout set", unix.NFT_OBJECT_CT_EXPECT: "ct expectation set",
 	}[o.typ]
 	if how == "" {
-		return fmt.Sprintf("# unknown expression objref, type %d name %s", o.typ, strconv.Quote(o.name))
+		return fmt.Sprintf("# unknown expression objref, type %d name %s", o.typ, printable(o.name))
 	}
 	return how + ` "` + printable(o.name) + `"`
 }
@@ -118,14 +119,14 @@ func (l logIns) text() string {
 func (d *disassembler) lookup(in *lookupIns) {
 	set := d.find(in.set)
 	key := d.key(set, in.src)
-	switch {
-	case in.dst == noReg:
+	switch in.dst {
+	case noReg:
 		op := "=="
 		if in.invert {
 			op = "!="
 		}
 		d.match(key.text(d.scope)+" "+operator(key, op)+d.ref(set), key)
-	case in.dst == verdictReg:
+	case verdictReg:
 		d.match(key.text(d.scope)+" vmap "+d.ref(set), key)
 	default:
 		d.set(in.dst, mapped{key: key, in: set, ref: d.ref(set)})
@@ -180,6 +181,28 @@ func (d *disassembler) dynset(in *dynsetIns) {
 		parts = append(parts, ":", value)
 	}
 	d.statement(op+" "+d.ref(set)+" { "+strings.Join(parts, " ")+" }", key, data)
+}
+
+// text is the limit as nft writes it. Bytes are written as they are counted,
+// without a larger unit.
+func (l limitIns) text() string {
+	over, what, unit := "", "packets", ""
+	if l.over {
+		over = "over "
+	}
+	for _, u := range []struct {
+		seconds uint64
+		name    string
+	}{{1, "second"}, {60, "minute"}, {3600, "hour"}, {86400, "day"}, {604800, "week"}} {
+		if u.seconds == l.unit {
+			unit = u.name
+		}
+	}
+	if l.bytes {
+		what = "bytes"
+		return fmt.Sprintf("limit rate %s%d %s/%s burst %d %s", over, l.rate, what, unit, l.burst, what)
+	}
+	return fmt.Sprintf("limit rate %s%d/%s burst %d %s", over, l.rate, unit, l.burst, what)
 }
 
 // nat translates an address, and a port where there is one.
@@ -255,17 +278,17 @@ func natFlags(flags uint32) string {
 
 // duration writes milliseconds: 1d2h3m4s5ms.
 func duration(ms uint64) string {
-	out := ""
+	var out strings.Builder
 	for _, u := range []struct {
 		ms   uint64
 		name string
 	}{{86400000, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}} {
 		if n := ms / u.ms; n > 0 {
-			out += fmt.Sprint(n, u.name)
+			fmt.Fprint(&out, n, u.name)
 			ms %= u.ms
 		}
 	}
-	return out
+	return out.String()
 }
 
 // numeric writes a constant that ends a range: without symbols.

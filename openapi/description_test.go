@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -13,10 +14,12 @@ import (
 	"github.com/roamlb/roamlb/openapi"
 )
 
+var load = sync.OnceValues(openapi.GetSpec)
+
 // description is the one that the daemon serves.
 func description(t *testing.T) *openapi3.T {
 	t.Helper()
-	doc, err := openapi.GetSpec()
+	doc, err := load()
 	if err != nil {
 		t.Fatal(err)
 	}
