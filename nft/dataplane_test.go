@@ -22,6 +22,7 @@ type unbound struct{}
 func (unbound) Bind(_ int64, _ []byte, _ *balancer.View, _ bool, candidate uint16) balancer.Binding {
 	return balancer.Binding{Backend: candidate}
 }
+
 func (unbound) Find([]byte, *balancer.View, bool) (balancer.Binding, bool) {
 	return balancer.Binding{}, false
 }
