@@ -20,7 +20,7 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build demo test test-user test-vm test-long cover fuzz lint fmt install clean help need-go need-cc
+.PHONY: build demo test test-user test-vm test-long bench bench-smoke bench-vm cover fuzz lint fmt install clean help need-go need-cc
 
 build: need-go ## build bin/roamlb (the default)
 	$(GOBUILD) -o bin/roamlb ./cmd/roamlb
@@ -51,6 +51,20 @@ test-long: export ROAMLB_LONG = 1
 test-long: export ROAMLB_SCALE ?= 1
 test-long: need-go ## the data-plane tests with all their repetitions, up to an hour
 	@$(REPORT) $(GOTEST) -timeout 60m $(dataplane)
+
+# The program that measures starts itself again as the daemon.
+build_bench := go build -trimpath -buildvcs=false -o bin/bench ./scripts/bench
+bench: need-go ## measure beside what the kernel does alone; writes docs/performance.md; ROUNDS=7 ONLY=new-flows
+	CGO_ENABLED=0 $(build_bench)
+	./bin/bench -rounds $(or $(ROUNDS),7) $(if $(ONLY),-only $(ONLY),-document docs/performance.md) -json bin/bench.json
+
+bench-smoke: need-go ## that the benchmarks run and count right, in a minute
+	CGO_ENABLED=0 $(build_bench)
+	./bin/bench -smoke
+
+bench-vm: need-go ## the same under Debian's kernel in QEMU, beside IPVS
+	CGO_ENABLED=0 $(build_bench)
+	scripts/stock-kernel.sh -t 7200 -- ./bin/bench -vm -rounds $(or $(ROUNDS),7) $(if $(ONLY),-only $(ONLY))
 
 cover: need-go ## coverage of every package; cover.out for "go tool cover -html"
 	go test -count=1 -timeout 5m -coverprofile=cover.out $(PKGS)
