@@ -20,7 +20,7 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build demo test test-user test-vm test-long bench bench-smoke bench-vm cover fuzz lint fmt install clean help need-go need-cc
+.PHONY: build demo test test-kernel test-user test-vm test-long bench bench-smoke bench-vm cover fuzz lint fmt install clean help need-go need-cc
 
 build: need-go ## build bin/roamlb (the default)
 	$(GOBUILD) -o bin/roamlb ./cmd/roamlb
@@ -35,6 +35,12 @@ test: need-go need-cc ## unit and data-plane tests with the race detector; PKGS=
 	@CGO_ENABLED=1 ROAMLB_RACE=1 $(REPORT) sh -c ' \
 	$(if $(filter-out %/suite,$(packages)),$(GOTEST) -race -timeout 5m $(filter-out %/suite,$(packages));) \
 	$(if $(filter %/suite,$(packages)),$(GOTEST) -timeout 5m $(filter %/suite,$(packages));)'
+
+test-kernel: export ROAMLB_DATAPATH = kernel
+test-kernel: export CGO_ENABLED = 1
+test-kernel: export ROAMLB_RACE = 1
+test-kernel: need-go need-cc ## the data-plane suite with datapath kernel, the program with the race detector
+	@$(REPORT) $(GOTEST) -timeout 8m ./suite
 
 # Where the tests run for these two there is no compiler: the program goes along.
 test-user test-vm: export ROAMLB_BIN = $(CURDIR)/bin/roamlb

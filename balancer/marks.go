@@ -53,6 +53,11 @@ func (m Marks) WithID(id uint16) uint32 {
 	return uint32(id) << bits.TrailingZeros32(m.Mask) & m.Mask
 }
 
+// ID is the backend's id in a packet mark.
+func (m Marks) ID(mark uint32) uint16 {
+	return uint16(mark & m.Mask >> bits.TrailingZeros32(m.Mask))
+}
+
 // MaxID is the largest id that the mask, and a conntrack zone above zoneBase, can hold.
 func (m Marks) MaxID(zoneBase uint16) uint16 {
 	byMask := m.Mask >> bits.TrailingZeros32(m.Mask)

@@ -54,6 +54,7 @@ type Daemon struct {
 	claim     net.Listener // of the network namespace
 	sync      *ctsync.Sync
 	queue     *nfq.Queues
+	copies    *nfq.Copies // of what the kernel decides by itself; nil where it cannot send any
 
 	snapshot atomic.Pointer[balancer.Snapshot]
 	change   sync.Mutex // held while the configuration changes; guards the following
@@ -148,6 +149,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return errors.Join(err, g.Wait())
 	}
 	d.queue = queue
+	if d.copies, err = d.openCopies(); err != nil {
+		stop, cancel := context.WithCancel(ctx)
+		cancel()
+		stopSync()
+		return errors.Join(err, queue.Run(stop), g.Wait())
+	}
+	if d.copies != nil {
+		g.Go(named("copies", func() error { return d.copies.Run(ctx) }))
+	}
 	d.rules.Quiesce(func(change func() error) error {
 		defer d.sync.Reconcile() // what went past Go meanwhile
 		return queue.WhileEmpty(change)
@@ -160,6 +170,17 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}))
 	g.Go(named("start", func() error { return d.start(ctx, next) }))
 	return g.Wait()
+}
+
+// openCopies takes the copies that services with datapath kernel send.
+func (d *Daemon) openCopies() (*nfq.Copies, error) {
+	if !d.rules.Features().Copies {
+		return nil, nil
+	}
+	return nfq.OpenCopies(nfq.CopiesOptions{
+		Group: balancer.LogGroup, Snapshot: d.snapshot.Load, Facts: d.sync.Put, Now: d.now,
+		Lost: d.sync.Reconcile, Log: d.log, Events: d.events.add,
+	})
 }
 
 // start puts the state into the kernel and then keeps it there until ctx ends.
@@ -195,6 +216,10 @@ func (d *Daemon) sayQueues() {
 	for _, q := range d.queue.Stats() {
 		d.log.Info("queue", "number", q.Queue, "packets", q.Packets, "bursts", q.Bursts, "verdicts", q.Verdicts)
 	}
+	if d.copies != nil {
+		c := d.copies.Stats()
+		d.log.Info("copies", "packets", c.Copies, "losses", c.Losses)
+	}
 }
 
 // saySessions logs what the services' sessions have come to.
@@ -208,7 +233,8 @@ func (d *Daemon) saySessions() {
 // sayServices logs how each service is pinned, and why.
 func (d *Daemon) sayServices(s *balancer.Snapshot) {
 	for _, v := range s.Views {
-		d.log.Info("service", "name", v.Service.Name, "pinning", v.Pinning, "reason", v.PinReason, "backends", len(v.Service.Backends))
+		d.log.Info("service", "name", v.Service.Name, "pinning", v.Pinning, "reason", v.PinReason,
+			"datapath", v.Datapath, "datapath_reason", v.PathReason, "backends", len(v.Service.Backends))
 	}
 }
 

@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
@@ -35,6 +36,7 @@ func Compile(s *balancer.Snapshot, q balancer.Queues, f Features) *Table {
 	c.shared()
 	c.bound()
 	c.recorded()
+	c.told()
 	for _, v := range s.Views {
 		for _, v6 := range families(v) {
 			c.service(v, v6)
@@ -57,9 +59,11 @@ type compiler struct {
 	steer, bind, records    [2]*Map         // daddr . dport -> verdict
 	translate               [2]*Map         // the same
 	listeners, quoted       [2]*Map         // sets of daddr . dport; quoted: of session pinning only
+	copied                  [2]*Map         // the same: where the kernel decides, and Go is told
 	targets, flowTargets    [2]*Map         // zone, or mark -> address . port
 	answersFrom, sharedFrom [2]*Map         // a backend's address . port
 	zones                   *Map            // mark -> zone
+	ids                     *Map            // zone -> mark, of the latter's backends
 	zoned                   map[uint16]bool // ids that zones has
 }
 
@@ -102,11 +106,13 @@ func (c *compiler) addChain(name string, rules ...Rule) {
 // shared makes the maps that all services share.
 func (c *compiler) shared() {
 	c.zones = c.addMap(&Map{Name: "zones", Key: typeMarkValue, Data: typeZone})
+	c.ids = c.addMap(&Map{Name: "ids", Key: typeZone, Data: typeMarkValue})
 	for _, v6 := range []bool{false, true} {
 		i, n := fam(v6), suffix(v6)
 		dst := addrPortType(v6)
 		c.listeners[i] = c.addMap(&Map{Name: "listeners" + n, Key: dst})
 		c.quoted[i] = c.addMap(&Map{Name: "quoted" + n, Key: dst})
+		c.copied[i] = c.addMap(&Map{Name: "copied" + n, Key: dst})
 		c.steer[i] = c.addMap(&Map{Name: "steer" + n, Key: dst, Data: typeGoto})
 		c.bind[i] = c.addMap(&Map{Name: "bind" + n, Key: dst, Data: typeGoto})
 		c.records[i] = c.addMap(&Map{Name: "record" + n, Key: dst, Data: typeGoto})
@@ -164,7 +170,11 @@ func (s *service) listeners() []netip.AddrPort {
 func (c *compiler) elementsOf(s *service) {
 	i := fam(s.v6)
 	for _, l := range s.listeners() {
-		c.listeners[i].Elements = append(c.listeners[i].Elements, Element{Key: addrPortKey(l)})
+		asked := c.listeners[i]
+		if s.Datapath == balancer.DatapathKernel {
+			asked = c.copied[i]
+		}
+		asked.Elements = append(asked.Elements, Element{Key: addrPortKey(l)})
 		if s.Pinning == balancer.PinSession {
 			c.quoted[i].Elements = append(c.quoted[i].Elements, Element{Key: addrPortKey(l)})
 		}
@@ -179,6 +189,7 @@ func (c *compiler) elementsOf(s *service) {
 		if s.Pinning == balancer.PinSession {
 			c.targets[i].Elements = append(c.targets[i].Elements, Element{Key: host16(c.snapshot.Zone(be.ID)), Data: to})
 			c.addZone(be.ID, s.State(be.ID))
+			c.addID(s, be.ID)
 		} else if s.State(be.ID) != balancer.Down {
 			c.flowTargets[i].Elements = append(c.flowTargets[i].Elements, Element{Key: host32(c.marks.Fresh() | c.marks.WithID(be.ID)), Data: to})
 		}
@@ -193,6 +204,15 @@ func (c *compiler) addZone(id uint16, st balancer.State) {
 	}
 	c.zoned[id] = true
 	c.zones.Elements = append(c.zones.Elements, Element{Key: key, Data: host16(c.snapshot.Zone(id))})
+}
+
+// addID lets the copies of a service's packets name a backend.
+func (c *compiler) addID(s *service, id uint16) {
+	e := Element{Key: host16(c.snapshot.Zone(id)), Data: host32(c.marks.WithID(id))}
+	known := func(o Element) bool { return bytes.Equal(o.Key, e.Key) }
+	if s.Datapath == balancer.DatapathKernel && !slices.ContainsFunc(c.ids.Elements, known) {
+		c.ids.Elements = append(c.ids.Elements, e)
+	}
 }
 
 // sessionMaps makes the maps that hold live bindings: one a key length.

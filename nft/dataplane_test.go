@@ -22,6 +22,11 @@ type unbound struct{}
 func (unbound) Bind(_ int64, _ []byte, _ *balancer.View, _ bool, candidate uint16) balancer.Binding {
 	return balancer.Binding{Backend: candidate}
 }
+
+func (unbound) Told(_ int64, _ []byte, _ *balancer.View, _ bool, backend uint16) balancer.Binding {
+	return balancer.Binding{Backend: backend}
+}
+
 func (unbound) Find([]byte) (balancer.Binding, bool) { return balancer.Binding{}, false }
 
 // bed is a network whose balancer has a Ruleset, and an echo on every backend.

@@ -62,6 +62,12 @@ var goldenCases = []struct {
 			s.Key.Fallback = balancer.FallbackSourcePort
 		})}
 	}},
+	{"kernel", func(b *bed) []*balancer.Service {
+		return []*balancer.Service{
+			b.small("alone", port, func(s *balancer.Service) { s.Datapath = balancer.DatapathKernel }),
+			b.small("asking", port+1, func(s *balancer.Service) { s.Listen = s.Listen[:1] }),
+		}
+	}},
 	{"two-services", func(b *bed) []*balancer.Service { // that share two backends, one down and one draining
 		return []*balancer.Service{
 			b.small("one", port, func(s *balancer.Service) { s.Backends[0].Admin = balancer.AdminDown }),

@@ -86,7 +86,11 @@ func TestRoaming(t *testing.T) {
 			}
 			return true
 		})
-		if took := time.Since(last); took > slow(200*time.Millisecond) {
+		limit := 200 * time.Millisecond
+		if kernelDecides() { // copies are gathered
+			limit += 20 * time.Millisecond
+		}
+		if took := time.Since(last); took > slow(limit) {
 			t.Errorf("round %d: the stale entries were gone %v after the last reply, want 200 ms", round, took)
 		}
 	}
