@@ -27,7 +27,6 @@ func newReader(opts *Options, number uint16, slot *slot, copyRange uint32) (*rea
 		MaxQueueLen:  opts.Queues.Length,
 		MaxPacketLen: copyRange,
 		Copymode:     nfqueue.NfQnlCopyPacket,
-		Flags:        nfqueue.NfQaCfgFlagFailOpen,
 		AfFamily:     unix.AF_UNSPEC,
 	})
 	if err != nil {

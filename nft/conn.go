@@ -195,14 +195,14 @@ const dumpTries = 3
 // dumpWhole is dump that hands on what can be kept, and of several tries only
 // the last one's answers: the first that nothing interrupted, or, with an error
 // that is errInterrupted, what the last gave.
-func (c *conn) dumpWhole(typ uint16, what string, body []byte, tries int, fn func(typ uint16, attrs []byte)) error {
+func (c *conn) dumpWhole(typ uint16, what string, body []byte, fn func(typ uint16, attrs []byte)) error {
 	type answer struct {
 		typ   uint16
 		attrs []byte
 	}
 	var got []answer
 	var err error
-	for range tries {
+	for range dumpTries {
 		got = got[:0]
 		err = c.dump(typ, what, body, func(typ uint16, attrs []byte) { got = append(got, answer{typ, bytes.Clone(attrs)}) })
 		if !errors.Is(err, errInterrupted) {

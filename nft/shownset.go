@@ -23,7 +23,6 @@ type shownSet struct {
 	stateful      []instruction
 	elements      []shownElement
 	left          bool    // the elements were not asked for
-	torn          bool    // they changed meanwhile
 	asked         operand // what rules ask it for, where the type does not say what nft must know, see findKeys
 }
 
@@ -151,9 +150,6 @@ func (s *shownSet) writeElements(b *bufio.Writer, st style) {
 			fmt.Fprintf(b, "\t\t# elements not listed\n")
 		}
 		return
-	}
-	if s.torn {
-		fmt.Fprintf(b, "\t\t# changed while they were listed: elements may be missing\n")
 	}
 	perLine := s.perLine()
 	n := 0

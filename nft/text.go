@@ -52,7 +52,8 @@ func (r *Ruleset) Text(w io.Writer, o TextOptions) error {
 	return l.write(w, o)
 }
 
-// listing reads the table. What the kernel learns meanwhile may be in it or not.
+// listing reads the table. What the kernel learns meanwhile may be in it, once
+// or twice, or not.
 func (r *Ruleset) listing(o TextOptions) (*listing, error) {
 	l, err := r.readAll(o)
 	if err != nil {
@@ -65,7 +66,8 @@ func (r *Ruleset) listing(o TextOptions) (*listing, error) {
 }
 
 // readAll reads all but what is learned. Every transaction in the namespace
-// interrupts a list, whatever it changes, those of Put and Delete too.
+// interrupts a list of anything but elements, whatever it changes: those of Put
+// and Delete too.
 func (r *Ruleset) readAll(o TextOptions) (*listing, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,7 +77,7 @@ func (r *Ruleset) readAll(o TextOptions) (*listing, error) {
 		r.conn.mu.Lock()
 		defer r.conn.mu.Unlock()
 		l = newListing(TableName)
-		err = l.read(r.lister, o)
+		err = l.read(r.lister, o) // who interrupts now is somebody else
 	}
 	return l, err
 }
@@ -149,7 +151,7 @@ func (l *listing) read(c *conn, o TextOptions) error {
 		{msgGetChain, "list chains", table(unix.NFTA_CHAIN_TABLE)},
 		{msgGetRule, "list rules", table(unix.NFTA_RULE_TABLE)},
 	} {
-		if err := c.dumpWhole(s.typ, s.what, s.body, dumpTries, l.message); err != nil {
+		if err := c.dumpWhole(s.typ, s.what, s.body, l.message); err != nil {
 			return err
 		}
 	}
@@ -158,29 +160,27 @@ func (l *listing) read(c *conn, o TextOptions) error {
 		if s.left || s.learned() {
 			continue
 		}
-		if err := l.readElements(c, s, dumpTries); err != nil {
+		if err := l.readElements(c, s); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readLearned lists the elements of learned maps. Others write there all the
-// time: what is missed or met twice because of that is left so.
+// readLearned lists the elements of learned maps.
 func (l *listing) readLearned(c *conn) error {
 	for _, s := range l.sets {
 		if s.left || !s.learned() {
 			continue
 		}
-		err := l.readElements(c, s, 1)
-		if s.torn = errors.Is(err, errInterrupted); err != nil && !s.torn {
+		if err := l.readElements(c, s); err != nil && !errors.Is(err, errInterrupted) {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *listing) readElements(c *conn, s *shownSet, tries int) error {
+func (l *listing) readElements(c *conn, s *shownSet) error {
 	body := appendString(appendString(nil, unix.NFTA_SET_ELEM_LIST_TABLE, l.name), unix.NFTA_SET_ELEM_LIST_SET, s.name)
-	return c.dumpWhole(msgGetSetElem, "list elements of "+s.name, body, tries, l.message)
+	return c.dumpWhole(msgGetSetElem, "list elements of "+s.name, body, l.message)
 }

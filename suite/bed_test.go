@@ -22,6 +22,11 @@ const (
 	keyLength = 8
 )
 
+// patientQueues hold what comes while the machine has no time for the daemon:
+// where a queue overflows the kernel decides, by a ring that may be another than
+// Go's for a moment, which is another test's matter.
+const patientQueues = "{count: 2, length: 65535}"
+
 // bed is a network in which roamlb is to run: clients, the balancer, and an
 // echo on every backend.
 type bed struct {
@@ -31,6 +36,7 @@ type bed struct {
 	echoes  []*lab.Echo // echoes[i] answers with the number i+1
 	arrived *arrivals
 	dir     string
+	queues  string // the file's member
 	daemon  *daemon
 	ct      *conntrack.Conn
 }
@@ -49,7 +55,7 @@ func newBed(t *testing.T, o bedOptions) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{Network: n, t: t, dir: t.TempDir(), arrived: newArrivals()}
+	b := &bed{Network: n, t: t, dir: t.TempDir(), queues: "{count: 2}", arrived: newArrivals()}
 	t.Cleanup(b.close)
 	b.clients = lab.NewClients(n.Clients, o.clients)
 	for _, be := range n.Backends {
@@ -151,8 +157,8 @@ func (b *bed) backends(members map[int]string) string {
 func (b *bed) configure(services ...string) string {
 	b.t.Helper()
 	path := filepath.Join(b.dir, "roamlb.yaml")
-	text := fmt.Sprintf("state: %s\nlog: {format: json, keys: full, level: debug}\napi: {listen: \"\", socket: %s}\nqueues: {count: 2}\nservices:\n%s",
-		filepath.Join(b.dir, "state.json"), b.socket(), strings.Join(services, ""))
+	text := fmt.Sprintf("state: %s\nlog: {format: json, keys: full, level: debug}\napi: {listen: \"\", socket: %s}\nqueues: %s\nservices:\n%s",
+		filepath.Join(b.dir, "state.json"), b.socket(), b.queues, strings.Join(services, ""))
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}

@@ -62,8 +62,15 @@ func shares(at []int) map[int]int {
 
 // Changing backends is daily work: it must move nobody who need not move.
 func TestBackendsChangeUnderLoad(t *testing.T) {
+	for _, pinning := range []string{"session", "flow"} {
+		t.Run(pinning, func(t *testing.T) { backendsChange(t, pinning) })
+	}
+}
+
+func backendsChange(t *testing.T, pinning string) {
 	b := newBed(t, bedOptions{backends: 4})
-	with := func(members map[int]string) string { return b.service(b.backends(members)) }
+	b.queues = patientQueues
+	with := func(members map[int]string) string { return b.service("pinning: "+pinning, b.backends(members)) }
 	b.serve(with(map[int]string{4: "-"}))
 	n := scaled(1000, 200)
 	live := numbers(0, n)
@@ -86,6 +93,7 @@ func TestBackendsChangeUnderLoad(t *testing.T) {
 				t.Errorf("%s: %s moved %d of %d live sessions of living backends", what, who, moved, n)
 			}
 		}
+		b.stay(what+", and they roam", home, from(uint16(22000+seq), live, 100+seq))
 	}
 	newcomers := func() map[int]int {
 		fresh += n
@@ -119,34 +127,68 @@ func TestBackendsChangeUnderLoad(t *testing.T) {
 	}
 }
 
-// A backend that goes must not take its sessions along.
+// A backend that goes must not take its sessions along, nor a packet that is on
+// its way.
 func TestBackendRemoved(t *testing.T) {
-	b := newBed(t, bedOptions{})
-	b.serve(b.service())
-	n := scaled(1000, 200)
-	live := numbers(0, n)
-	home := b.settle(live)
-	if refusal := b.reload(b.service(b.backends(map[int]string{3: "-"}))); refusal != "" {
-		t.Fatal(refusal)
-	}
-	nothingOf3 := func(when string) {
-		t.Helper()
-		for _, e := range b.entries() {
-			if e.backend.Addr() == b.Backend(3).IPv4 || e.backend.Addr() == b.Backend(3).IPv6 {
-				t.Fatalf("%s an entry of the removed backend is left: %+v", when, e)
+	for _, pinning := range []string{"session", "flow"} {
+		t.Run(pinning, func(t *testing.T) {
+			b := newBed(t, bedOptions{})
+			b.queues = patientQueues
+			b.serve(b.service("pinning: " + pinning))
+			n := scaled(1000, 200)
+			live := numbers(0, n)
+			home := b.settle(live)
+			l := b.startLoad(1_000_000, paced(4000))
+			time.Sleep(100 * time.Millisecond)
+			if refusal := b.reload(b.service("pinning: "+pinning, b.backends(map[int]string{3: "-"}))); refusal != "" {
+				t.Fatal(refusal)
 			}
+			time.Sleep(100 * time.Millisecond)
+			l.stopWithout(3)
+			nothingOf3 := func(when string) {
+				t.Helper()
+				for _, e := range b.entries() {
+					if e.backend.Addr() == b.Backend(3).IPv4 || e.backend.Addr() == b.Backend(3).IPv6 {
+						t.Fatalf("%s an entry of the removed backend is left: %+v", when, e)
+					}
+				}
+			}
+			nothingOf3("before its sessions speak again")
+			for i, at := range b.place(live, 2) {
+				if at == 3 {
+					t.Fatalf("session %d is still at the removed backend", i)
+				}
+				if home[i] != 3 && at != home[i] {
+					t.Errorf("session %d moved from backend %d to %d, and both live", i, home[i], at)
+				}
+			}
+			nothingOf3("in the end")
+		})
+	}
+}
+
+// stopWithout is stop for a load during which a backend went: only its sessions
+// may have moved, each once, and away from it.
+func (l *load) stopWithout(gone int) {
+	l.b.t.Helper()
+	sent, lost, _ := l.end()
+	if lost != 0 {
+		l.b.t.Errorf("%d of %d datagrams were lost", lost, sent)
+	}
+	moved := 0
+	for i := range l.sent {
+		a := l.b.arrived.of(l.base + i)
+		switch {
+		case len(a.count) < 2:
+		case len(a.count) > 2 || a.count[gone] == 0 || a.last == gone:
+			l.b.t.Errorf("a session was at backends %v, in the end at %d; backend %d has gone", a.count, a.last, gone)
+		default:
+			moved++
 		}
 	}
-	nothingOf3("before its sessions speak again")
-	for i, at := range b.place(live, 2) {
-		if at == 3 {
-			t.Fatalf("session %d is still at the removed backend", i)
-		}
-		if home[i] != 3 && at != home[i] {
-			t.Errorf("session %d moved from backend %d to %d, and both live", i, home[i], at)
-		}
+	if moved == 0 {
+		l.b.t.Error("no session of the load has moved: the test shows nothing")
 	}
-	nothingOf3("in the end")
 }
 
 // A backend whose drain time is over lets its sessions go.

@@ -2,7 +2,9 @@ package suite
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/roamlb/roamlb/config"
 )
 
 // wrongFile is a configuration file that must be refused, and what must be
@@ -96,6 +100,46 @@ func wrongText(kind, body string) string {
 	}
 }
 
+// fuzzedFiles are n sound files in each of which chance has spoilt something;
+// the reader must refuse them, and what it says of them is what is wanted.
+func (b *bed) fuzzedFiles(n int) []wrongFile {
+	b.t.Helper()
+	path := b.configure(b.everyForm()...)
+	sound, err := os.ReadFile(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	const syntax = "{}[]:-,&*!|>'\"%@` \n\t0"
+	random := rand.New(rand.NewPCG(1, 2))
+	var out []wrongFile
+	for len(out) < n {
+		text := slices.Clone(sound)
+		for range 1 + random.IntN(3) {
+			at := random.IntN(len(text))
+			switch end := at + 1 + random.IntN(min(12, len(text)-at)); random.IntN(4) {
+			case 0: // something is missing
+				text = slices.Delete(text, at, end)
+			case 1: // or given twice
+				text = slices.Insert(text, at, text[at:end]...)
+			case 2:
+				text[at] = byte(random.IntN(256))
+			default:
+				text = slices.Insert(text, at, syntax[random.IntN(len(syntax))])
+			}
+		}
+		var all *config.Error
+		if _, err := config.Parse(path, text); !errors.As(err, &all) {
+			continue // still sound
+		}
+		w := wrongFile{title: fmt.Sprint("fuzzed ", len(out)), text: string(text)}
+		for i, said := range strings.Split(all.Error(), "\n")[:len(all.Problems)] {
+			w.want = append(w.want, wrongLine{line: fmt.Sprint(all.Problems[i].Line), member: "-", fragment: said})
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
 // reloadText writes a whole file as it is and returns what the daemon has
 // against it.
 func (b *bed) reloadText(text string) (refusal string) {
@@ -129,6 +173,7 @@ func TestWrongFilesAreRefused(t *testing.T) {
 	if len(files) < 200 {
 		t.Fatalf("%d wrong files, want 200 at least", len(files))
 	}
+	files = append(files, b.fuzzedFiles(200)...)
 	for _, w := range files {
 		refusal := b.reloadText(w.text)
 		if refusal == "" {

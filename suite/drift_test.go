@@ -40,10 +40,10 @@ func (r *ruleset) reloadFirewall() {
 func (b *bed) repaired(what string, harm func()) (found string) {
 	b.t.Helper()
 	drifts, repairs := len(b.daemon.events("drift")), len(b.daemon.events("repaired"))
-	begin := time.Now()
+	watch := b.stopwatch()
 	harm()
 	waitFor(b.t, 10*time.Second, what+": repaired", func() bool { return len(b.daemon.events("repaired")) > repairs })
-	if took := time.Since(begin); took > slow(time.Second) {
+	if took := watch.took(); took > slow(time.Second) {
 		b.t.Errorf("%s: the table was right again after %v, want a second", what, took)
 	}
 	all := b.daemon.events("drift")

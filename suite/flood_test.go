@@ -126,6 +126,15 @@ func floodOf(keys int) lab.FloodOptions {
 	}
 }
 
+// received is how many datagrams have arrived at the backends.
+func (b *bed) received() int {
+	n := 0
+	for _, e := range b.echoes {
+		n += int(e.Total())
+	}
+	return n
+}
+
 // max_sessions is a bound: those that were never answered go first, then those
 // unseen for longest, and traffic goes on.
 func TestMaxSessions(t *testing.T) {
@@ -134,11 +143,15 @@ func TestMaxSessions(t *testing.T) {
 	// A quarter of the room is enough for all of these, while they come in and
 	// no answer has been noted yet.
 	home := b.offRing(answered, "max_sessions: 400")
+	before := b.received()
 	for i := range 2000 { // sessions that nobody answers
 		d := datagram(client(false, 1000+i, 20000), 10_000+i, 0)
 		d.Payload = append(d.Payload, 'x')
 		if err := b.clients.Send(d.Src, d.Dst, d.Payload); err != nil {
 			t.Fatal(err)
+		}
+		if (i+1)%250 == 0 { // the queues never overflow: the daemon sees them all
+			waitFor(t, 10*time.Second, "they arrive", func() bool { return b.received() == before+i+1 })
 		}
 	}
 	b.expire()

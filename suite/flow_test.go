@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -62,6 +63,10 @@ func TestNobodyServes(t *testing.T) {
 				waitFor(t, 5*time.Second, "ICMP port unreachable", func() bool { return len(b.clients.Errors()) == i+1 })
 				if took := time.Since(begin); took > slow(200*time.Millisecond) {
 					t.Errorf("IPv6 %v: the error came after %v", v6, took)
+				}
+				want := icmpKinds[0].number(v6) // and about the datagram
+				if e := b.clients.Errors()[i]; e.At != d.Src || e.To != d.Dst || [2]byte{e.Type, e.Code} != want {
+					t.Errorf("IPv6 %v: the client has %+v, want port unreachable about %v -> %v", v6, e, d.Src, d.Dst)
 				}
 			}
 			if refusal := b.reload(b.service("pinning: "+pinning, "no_backend: drop", b.backends(down))); refusal != "" {
@@ -142,27 +147,33 @@ func TestKeysBeyondNFT(t *testing.T) {
 	}
 }
 
-// A key deep in a large payload: NFQUEUE copies that far.
+// A key as deep in a large payload as one may stand: NFQUEUE copies that far.
 func TestKeyAtTheEndOfALargePayload(t *testing.T) {
-	b := newBed(t, bedOptions{})
-	b.serve(b.service("key: {offset: 65000, length: 16}", "pinning: flow"))
-	deep := func(session int) []byte {
-		p := make([]byte, 65000+16)
-		copy(p[65000:], sessionKey(session))
-		copy(p, payload(session, 0)) // for the tests' own count
-		return p
-	}
-	seen := make(map[int]bool)
-	for i := range 12 {
-		first := b.exchange(0, lab.Datagram{Src: client(false, 1, uint16(20000+i)), Dst: listener(false), Payload: deep(i)})[0]
-		second := b.exchange(0, lab.Datagram{Src: client(false, 2, uint16(20000+i)), Dst: listener(false), Payload: deep(i)})[0]
-		if first.Number() != second.Number() {
-			t.Errorf("session %d moved from backend %d to %d when it roamed", i, first.Number(), second.Number())
-		}
-		seen[first.Number()] = true
-	}
-	if len(seen) < 2 {
-		t.Error("all sessions are at one backend: the key was not read")
+	const offset, length = 65_400, 16
+	for _, pinning := range []string{"auto", "flow"} {
+		t.Run(pinning, func(t *testing.T) {
+			b := newBed(t, bedOptions{})
+			b.serve(b.service("pinning: "+pinning, fmt.Sprintf("key: {offset: %d, length: %d}", offset, length)))
+			deep := func(session int) []byte {
+				p := make([]byte, offset+length)
+				copy(p[offset:], sessionKey(session))
+				copy(p, payload(session, 0)) // for the tests' own count
+				return p
+			}
+			seen := make(map[int]bool)
+			for i := range 12 {
+				v6 := i%2 == 1
+				first := b.exchange(0, lab.Datagram{Src: client(v6, 1, uint16(20000+i)), Dst: listener(v6), Payload: deep(i)})[0]
+				second := b.exchange(0, lab.Datagram{Src: client(!v6, 2, uint16(20000+i)), Dst: listener(!v6), Payload: deep(i)})[0]
+				if first.Number() != second.Number() {
+					t.Errorf("session %d moved from backend %d to %d when it roamed", i, first.Number(), second.Number())
+				}
+				seen[first.Number()] = true
+			}
+			if len(seen) < 2 {
+				t.Error("all sessions are at one backend: the key was not read")
+			}
+		})
 	}
 }
 

@@ -179,11 +179,7 @@ func TestPacketsWithoutKeyDropped(t *testing.T) {
 			}
 			b.exchange(0, datagram(client(false, 1, 20000), 1, 9))
 			keyed++
-			total := 0
-			for _, e := range b.echoes {
-				total += int(e.Total())
-			}
-			if total != keyed {
+			if total := b.received(); total != keyed {
 				t.Errorf("%d datagrams arrived, want the %d with a key", total, keyed)
 			}
 		})
