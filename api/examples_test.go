@@ -39,5 +39,5 @@ func TestExamples(t *testing.T) {
 	if out := run(drain, "vpn", "b"); !strings.Contains(out, "0 sessions on backend b") {
 		t.Errorf("drain: %s", out)
 	}
-	w.do("GET", "/v1/services/vpn/backends/b", nil).want(t, 200, `"state":"drain"`)
+	w.do("GET", "/v1/services/vpn/backends/b", nil).want(t, 200, `"admin":"drain"`)
 }

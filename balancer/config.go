@@ -56,6 +56,7 @@ type Service struct {
 	DrainTimeout   time.Duration
 	Allow          []netip.Prefix // empty: everybody
 	Deny           []netip.Prefix // wins over Allow
+	Health         *Health        `json:",omitempty"` // nil: backends are not probed
 	Timeouts       Timeouts
 	Backends       []Backend // in the file's order; names are unique within the service
 }

@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"bytes"
+	"reflect"
 	"slices"
 	"unsafe"
 )
@@ -14,7 +15,7 @@ func (s *Service) Equal(o *Service) bool {
 		s.SessionTTL == o.SessionTTL && s.MaxSessions == o.MaxSessions && s.Stale == o.Stale && s.ConfirmTimeout == o.ConfirmTimeout &&
 		s.SNAT == o.SNAT && s.NoBackend == o.NoBackend && s.AllDown == o.AllDown && s.DrainTimeout == o.DrainTimeout &&
 		s.Timeouts == o.Timeouts && equal(s.Listen, o.Listen) && equal(s.Allow, o.Allow) && equal(s.Deny, o.Deny) &&
-		s.Key.equal(&o.Key) && equalFunc(s.Backends, o.Backends, (*Backend).Equal)
+		s.Key.equal(&o.Key) && (s.Health == o.Health || reflect.DeepEqual(s.Health, o.Health)) && equalFunc(s.Backends, o.Backends, (*Backend).Equal)
 }
 
 // Equal reports whether two backends are the same in every member.

@@ -30,6 +30,11 @@ func fill(v reflect.Value) {
 		for _, field := range v.Fields() {
 			fill(field)
 		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem())
+	case reflect.Bool:
+		v.SetBool(true)
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 		for i := range 2 {
@@ -52,6 +57,9 @@ func places(path string, v reflect.Value, visit func(string, reflect.Value)) {
 		for i := range v.NumField() {
 			places(path+"."+v.Type().Field(i).Name, v.Field(i), visit)
 		}
+	case v.Kind() == reflect.Pointer:
+		visit(path, v)
+		places(path, v.Elem(), visit)
 	case v.Kind() == reflect.Slice:
 		visit(path, v)
 		for i := range v.Len() {

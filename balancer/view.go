@@ -39,6 +39,7 @@ type View struct {
 	backends  map[uint16]backendView
 	ring4     Ring
 	ring6     Ring
+	weighed   bool
 }
 
 type backendView struct {
@@ -100,19 +101,48 @@ func (v *View) Families() (v4, v6 bool) {
 func NewView(s *Service, caps Capabilities, states map[uint16]State, b Bindings) *View {
 	v := &View{Service: s, Bindings: b, Extractor: layout(&s.Key), backends: make(map[uint16]backendView, len(s.Backends))}
 	v.Pinning, v.PinReason = EffectivePinning(s, caps)
-	var m4, m6 []hashing.Member
 	for i := range s.Backends {
 		be := &s.Backends[i]
 		st, ok := states[be.ID]
 		if !ok {
 			st = be.Admin.State()
 		}
-		bv := backendView{backend: be, state: st, v4: be.Address(false).IsValid(), v6: be.Address(true).IsValid()}
-		v.backends[be.ID] = bv
-		if st != Up {
+		v.backends[be.ID] = backendView{backend: be, state: st, v4: be.Address(false).IsValid(), v6: be.Address(true).IsValid()}
+	}
+	v.makeRings(nil)
+	return v
+}
+
+// Weighed is v with rings in which backends have only so many percent of their
+// weight, by id; those that shares lacks have all of it. A backend with a
+// weight keeps some.
+func (v *View) Weighed(shares map[uint16]int) *View {
+	w := *v
+	w.weighed = true
+	w.makeRings(shares)
+	return &w
+}
+
+// IsWeighed reports whether backends have not all of their weight in v's rings.
+func (v *View) IsWeighed() bool { return v.weighed }
+
+func (v *View) makeRings(shares map[uint16]int) {
+	s := v.Service
+	var m4, m6 []hashing.Member
+	for i := range s.Backends {
+		be := &s.Backends[i]
+		bv := v.backends[be.ID]
+		if bv.state != Up {
 			continue
 		}
 		m := hashing.Member{ID: be.ID, Identity: be.Name, Weight: be.Weight}
+		if len(shares) > 0 { // a ring whose weights have a factor in common is the same ring
+			share, ok := shares[be.ID]
+			if !ok {
+				share = fullShare
+			}
+			m.Weight *= share
+		}
 		if bv.v4 {
 			m4 = append(m4, m)
 		}
@@ -125,8 +155,10 @@ func NewView(s *Service, caps Capabilities, states map[uint16]State, b Bindings)
 	if len(m4) != len(m6) || !sameMembers(m4, m6) {
 		v.ring6 = hashing.Maglev(m6, s.Slots)
 	}
-	return v
 }
+
+// fullShare is a backend's whole weight, in percent.
+const fullShare = 100
 
 func sameMembers(a, b []hashing.Member) bool {
 	for i := range a {
@@ -170,6 +202,13 @@ type Snapshot struct {
 	Views     []*View // sorted by service name
 	listeners map[netip.AddrPort]*View
 	byName    map[string]*View
+	probed    map[netip.AddrPort][]Probed
+}
+
+// Probed is a backend that is probed, as one service's.
+type Probed struct {
+	View *View
+	ID   uint16
 }
 
 // NewSnapshot joins views.
@@ -178,15 +217,29 @@ func NewSnapshot(marks Marks, zoneBase uint16, views []*View) *Snapshot {
 		Marks: marks, ZoneBase: zoneBase, Views: views,
 		listeners: make(map[netip.AddrPort]*View),
 		byName:    make(map[string]*View, len(views)),
+		probed:    make(map[netip.AddrPort][]Probed),
 	}
 	for _, v := range views {
 		s.byName[v.Service.Name] = v
 		for _, l := range v.Service.Listen {
 			s.listeners[l] = v
 		}
+		if v.Service.Health == nil {
+			continue
+		}
+		for i := range v.Service.Backends {
+			b := &v.Service.Backends[i]
+			for _, a := range b.Addresses {
+				at := netip.AddrPortFrom(a, b.Port)
+				s.probed[at] = append(s.probed[at], Probed{v, b.ID})
+			}
+		}
 	}
 	return s
 }
+
+// Probed are the probed backends at an address; several services can share one.
+func (s *Snapshot) Probed(at netip.AddrPort) []Probed { return s.probed[at] }
 
 // Lookup is the service that listens on an address; nil for none.
 func (s *Snapshot) Lookup(listener netip.AddrPort) *View { return s.listeners[listener] }

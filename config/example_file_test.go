@@ -34,7 +34,7 @@ func TestReferenceFileShowsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Services) != 2 {
+	if len(got.Services) != 3 {
 		t.Fatalf("%d services", len(got.Services))
 	}
 	settings, want := *got, *Default()
@@ -123,6 +123,9 @@ func knownMembers() map[string][]string {
 		"/services/*":                         memberNames(serviceMembers),
 		"/services/*/listen/*":                memberNames(listenerMembers),
 		"/services/*/key":                     slices.Concat(memberNames(shortKeyMembers[:2]), memberNames(longKeyMembers[:2])),
+		"/services/*/health":                  memberNames(healthMembers),
+		"/services/*/health/expect":           memberNames(expectMembers),
+		"/services/*/health/tls":              memberNames(healthTLSMembers),
 		"/services/*/timeouts":                memberNames(timeoutMembers),
 		"/services/*/backends/*":              memberNames(backendMembers),
 		"/services/*/key/variants/*":          memberNames(variantMembers),

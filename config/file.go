@@ -133,3 +133,16 @@ func DefaultService() balancer.Service {
 func DefaultBackend() balancer.Backend {
 	return balancer.Backend{Weight: 1, Admin: balancer.AdminUp}
 }
+
+// DefaultHealth returns probes with the defaults of all members that have one.
+// They lack a kind. Those of HTTP ask for / and expect a status of 200 to 299
+// where nothing else is said.
+func DefaultHealth() balancer.Health {
+	return balancer.Health{
+		Interval: 5 * time.Second,
+		Timeout:  2 * time.Second,
+		Rise:     2,
+		Fall:     3,
+		Jitter:   10,
+	}
+}

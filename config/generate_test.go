@@ -109,6 +109,7 @@ func genService(t *rapid.T, name string, i int) balancer.Service {
 		DrainTimeout:   genDuration(t, time.Second, 720*time.Hour),
 		Allow:          genPrefixes(t),
 		Deny:           genPrefixes(t),
+		Health:         genHealth(t),
 	}
 	v6 := rapid.Bool().Draw(t, "IPv6")
 	for j := range rapid.IntRange(1, 3).Draw(t, "listeners") {

@@ -34,6 +34,8 @@ const (
 	maxMatches   = 16
 	maxMatchSize = 16 // bytes
 	maxKeySize   = 256
+	maxSend      = 1400 // bytes of a probe: one packet on any path
+	maxExpected  = 1400 // bytes of its answer
 )
 
 // Bounds on where a key may stand.
@@ -72,6 +74,8 @@ var (
 	seedSpan        = span{1, math.MaxUint32}
 	sessionsSpan    = span{1, 16_000_000}
 	weightSpan      = span{0, math.MaxUint16}
+	thresholdSpan   = span{1, 100} // probes in a row
+	jitterSpan      = span{0, 50}  // percent
 )
 
 // The ranges of durations, in nanoseconds.
@@ -80,4 +84,7 @@ var (
 	confirmTimeoutSpan = span{int64(100 * time.Millisecond), int64(10 * time.Minute)}
 	drainTimeoutSpan   = span{int64(time.Second), int64(720 * time.Hour)}
 	flowTimeoutSpan    = span{int64(time.Second), int64(720 * time.Hour)}
+	probeIntervalSpan  = span{int64(100 * time.Millisecond), int64(time.Hour)}
+	probeTimeoutSpan   = span{int64(10 * time.Millisecond), int64(time.Minute)}
+	slowStartSpan      = span{0, int64(time.Hour)}
 )

@@ -74,8 +74,8 @@ func (n *node) measure() {
 }
 
 // written returns a JSON pointer into the complete form of a configuration as
-// the text writes it: where a key or a backend stands in its short form, the
-// parts that only the long form has are left out.
+// the text writes it: where a key, a backend or a source stands in its short
+// form, the parts that only the long form has are left out.
 func (n *node) written(pointer string) string {
 	parts := split(pointer)
 	at := ""
@@ -87,6 +87,8 @@ func (n *node) written(pointer string) string {
 				i += 4
 			case parts[i] == "addresses" && !n.has("addresses") && n.has("address"):
 				return join(at, "address")
+			case parts[i] == "sources" && !n.has("sources") && n.has("source"):
+				return join(at, "source")
 			}
 		}
 		at = join(at, parts[i])

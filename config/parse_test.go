@@ -122,7 +122,7 @@ services:
     drain_timeout: 1s
     allow: [192.0.2.0/24, 2001:db8::/32]
     deny: [192.0.2.7]
-    health: none
+    health: {kind: udp, interval: 1s, timeout: 500ms, rise: 1, fall: 9, jitter: 0%, slow_start: 1m, source: 192.0.2.1, port: 7, send: 00ff, expect: {bytes: "01", prefix: 01, match: x}}
     timeouts: {unreplied: 5s, replied: 60s}
     backends:
       - {name: b, addresses: [198.51.100.1, "2001:db8::b"], port: 9, weight: 0, admin: drain}
@@ -153,8 +153,13 @@ services:
 			Pinning: "flow", Datapath: "queue", Slots: 251, Seed: 4294967295, SessionTTL: 90 * time.Minute,
 			MaxSessions: 5, Stale: "never", ConfirmTimeout: 1500 * time.Millisecond, SNAT: "masquerade",
 			NoBackend: "drop", AllDown: "keep", DrainTimeout: time.Second,
-			Allow:    []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
-			Deny:     []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")},
+			Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
+			Deny:  []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")},
+			Health: &balancer.Health{
+				Kind: "udp", Interval: time.Second, Timeout: 500 * time.Millisecond, Rise: 1, Fall: 9, SlowStart: time.Minute,
+				Sources: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Port: 7, Send: []byte{0, 0xff},
+				Expect: balancer.Expect{Bytes: []byte{1}, Prefix: []byte{1}, Match: "x"},
+			},
 			Timeouts: balancer.Timeouts{Unreplied: 5 * time.Second, Replied: time.Minute},
 			Backends: []balancer.Backend{{
 				Name:      "b",
@@ -337,6 +342,21 @@ func TestReferenceFileIsMarshalledAndReadBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, parse(t, string(text)), compareAddresses); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Who leaves the path and the status out must get probes that can succeed.
+func TestProbesOfHTTPHaveDefaults(t *testing.T) {
+	f, err := config.Parse("", []byte(
+		"services: [{name: a, listen: [{address: 192.0.2.1, port: 1}], key: {offset: 0, length: 4}, health: {kind: http, expect: {match: ok}}}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.DefaultHealth()
+	want.Kind, want.Path = balancer.ProbeHTTP, "/"
+	want.Expect = balancer.Expect{Status: balancer.Status{From: 200, To: 299}, Match: "ok"}
+	if diff := cmp.Diff(&want, f.Services[0].Health); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -26,7 +26,7 @@ var serviceMembers = []member[balancer.Service]{
 	duration("drain_timeout", func(s *balancer.Service) *time.Duration { return &s.DrainTimeout }),
 	prefixes("allow", func(s *balancer.Service) *[]netip.Prefix { return &s.Allow }),
 	prefixes("deny", func(s *balancer.Service) *[]netip.Prefix { return &s.Deny }),
-	fixed[balancer.Service]("health", "none"),
+	{name: "health", read: readHealth, write: writeHealth},
 	{name: "timeouts", read: readTimeouts, write: writeTimeouts},
 	entries("backends", readBackend, writeBackend, func(s *balancer.Service) *[]balancer.Backend { return &s.Backends }),
 	shown[balancer.Service]("effective"),

@@ -48,6 +48,7 @@ func (c *checker) service(at string, s *balancer.Service) {
 	c.duration(at+"/drain_timeout", s.DrainTimeout, drainTimeoutSpan)
 	c.prefixes(at+"/allow", s.Allow)
 	c.prefixes(at+"/deny", s.Deny)
+	c.health(at+"/health", s.Health)
 	c.timeouts(at+"/timeouts", s.Timeouts)
 	c.backends(at+"/backends", s)
 }

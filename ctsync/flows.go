@@ -86,6 +86,16 @@ func (fs *flows) add(k flowKey, now int64, epoch uint8) uint32 {
 	return i
 }
 
+// lead reports whether a live flow leads to a backend. It looks at all of them.
+func (fs *flows) lead(backend uint16) bool {
+	for i := uint32(1); i < fs.slab.size; i++ {
+		if f := fs.at(i); f.backend == backend && f.has(flowLive) && !f.dead() {
+			return true
+		}
+	}
+	return false
+}
+
 // settle is called when a flow may have lost its last use: a dead one goes, a
 // live one rests.
 func (fs *flows) settle(i uint32) {

@@ -71,11 +71,13 @@ func (t *Table) unbind(ids map[uint16]bool) {
 			sh.mu.Lock()
 			end := min(i|(chunkSize-1)+1, sh.records.size)
 			for ; i < end; i++ {
-				for fam, backend := range sh.records.at(i).backend {
+				to := sh.records.at(i).backend
+				for fam, backend := range to {
 					if backend != 0 && ids[backend] {
-						sh.records.at(i).backend[fam] = 0
+						to[fam] = 0
 					}
 				}
+				sh.bindTo(i, to)
 			}
 			more = i < sh.records.size
 			sh.mu.Unlock()

@@ -184,7 +184,7 @@ func (t *Table) restore(ss *savedSession, now int64) {
 	}
 	t.counts[kind].Add(1)
 	r := sh.records.at(i)
-	r.backend = ss.backend
+	sh.bindTo(i, ss.backend)
 	if ss.flags&savedPlaced != 0 {
 		r.flags |= recordPlaced
 	}

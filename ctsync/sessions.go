@@ -219,12 +219,12 @@ func (t *Table) rebind(v *balancer.View, now int64, key []byte, es []balancer.El
 	moved := !b.Created
 	if r.gen == b.Session.Gen {
 		r.flags |= recordPlaced
-		was := r.backend
-		r.backend = [2]uint16{}
+		was, to := r.backend, [2]uint16{}
 		for _, e := range es {
-			r.backend[family(e.V6)] = e.Backend
+			to[family(e.V6)] = e.Backend
 		}
-		moved = was[0] != 0 && was[0] != r.backend[0] || was[1] != 0 && was[1] != r.backend[1]
+		moved = was[0] != 0 && was[0] != to[0] || was[1] != 0 && was[1] != to[1]
+		sh.bindTo(h.number(), to)
 	}
 	sh.mu.Unlock()
 	c := t.sync.core

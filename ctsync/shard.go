@@ -14,6 +14,7 @@ type shard struct {
 	index   index
 	records slab[record]
 	keys    [][]byte         // a chunk of keys for each chunk of records
+	bound   map[uint16]int   // sessions by the backend that they are bound to; none is 0
 	lists   [2]list          // the unanswered and the answered, each by its last decision
 	oldest  [2]*atomic.Int64 // when the head of each was seen, for who looks without the lock
 }
@@ -75,8 +76,41 @@ func (s *shard) insert(hash uint32, key []byte, now int64) uint32 {
 func (s *shard) remove(hash, i uint32) {
 	s.unlink(i)
 	s.index.remove(hash, i)
+	s.bindTo(i, [2]uint16{})
 	s.records.at(i).flags = 0
 	s.records.give(i)
+}
+
+// bindTo binds a session to backends, of IPv4 and of IPv6 packets, and counts
+// it for each of them once.
+func (s *shard) bindTo(i uint32, backend [2]uint16) {
+	r := s.records.at(i)
+	if r.backend == backend {
+		return
+	}
+	s.count(r.backend, -1)
+	s.count(backend, 1)
+	r.backend = backend
+}
+
+// bindFamily binds a session's packets of a family to a backend, now.
+func (s *shard) bindFamily(i uint32, v6 bool, backend uint16, now int64) {
+	r := s.records.at(i)
+	to := r.backend
+	to[family(v6)] = backend
+	s.bindTo(i, to)
+	r.bound = millis(now)
+}
+
+func (s *shard) count(backend [2]uint16, by int) {
+	for fam, id := range backend {
+		if id == 0 || fam == 1 && id == backend[0] {
+			continue
+		}
+		if s.bound[id] += by; s.bound[id] == 0 {
+			delete(s.bound, id)
+		}
+	}
 }
 
 // touch makes a session the one seen last.

@@ -36,6 +36,7 @@ type Sync struct {
 	takeover  chan struct{} // one buffered: the sessions maps are to be taken over
 
 	maps atomic.Bool // they are to be, after the next dump
+	took atomic.Bool // they were, all of them, at least once
 
 	mu       sync.Mutex // guards everything below, and the tracked part of tables; taken before a shard's
 	core     *core

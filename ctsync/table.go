@@ -32,6 +32,7 @@ func newTable(s *Sync, name string, maxKeyLen int, layout string) *Table {
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.stride = maxKeyLen
+		sh.bound = make(map[uint16]int)
 		for kind := range sh.oldest {
 			sh.oldest[kind] = &t.oldest[kind][i]
 			sh.oldest[kind].Store(nobody)
@@ -48,6 +49,18 @@ func (t *Table) locate(key []byte) (shard, hash uint32) {
 
 // Len is how many sessions live.
 func (t *Table) Len() int { return int(t.counts[unanswered].Load() + t.counts[answered].Load()) }
+
+// Bound is how many sessions are bound to a backend.
+func (t *Table) Bound(id uint16) int {
+	n := 0
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		n += sh.bound[id]
+		sh.mu.Unlock()
+	}
+	return n
+}
 
 // Bind is of balancer.Bindings. It does not allocate for a session that lives.
 // A session that finds no room is not made; its packet still gets the
@@ -85,22 +98,23 @@ func (t *Table) Bind(now int64, key []byte, v *balancer.View, v6 bool, candidate
 // bound, or to a backend that v does not serve it from any longer.
 func (s *shard) bind(at, i uint32, now int64, v *balancer.View, v6 bool, candidate uint16) balancer.Binding {
 	r := s.records.at(i)
-	here := &r.backend[family(v6)]
-	created := false
+	here, created := r.backend[family(v6)], false
 	switch keeps := r.serving(v, v6); {
-	case keeps != 0 && keeps == *here:
+	case keeps != 0 && keeps == here:
 	case keeps != 0:
-		*here, r.bound = keeps, millis(now)
+		here = keeps
+		s.bindFamily(i, v6, here, now)
 	case candidate == 0:
 		return balancer.Binding{}
 	default:
-		*here, created, r.bound = candidate, true, millis(now)
+		here, created = candidate, true
+		s.bindFamily(i, v6, here, now)
 	}
 	r.flags &^= recordHidden
 	s.touch(i, now)
 	return balancer.Binding{
 		Session:   balancer.SessionRef{Shard: at, Index: i, Gen: r.gen},
-		Backend:   *here,
+		Backend:   here,
 		Confirmed: r.confirmed(),
 		Created:   created,
 		Young:     millis(now)-r.bound < millis(int64(balancer.SettleTime)),

@@ -1,6 +1,7 @@
 package ctsync
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -273,7 +274,66 @@ func (t *Table) consistent() error {
 			return fmt.Errorf("list %d: %d counted, there are %d", kind, got, counts[kind])
 		}
 	}
+	return t.boundConsistent()
+}
+
+// boundConsistent recounts who is bound where.
+func (t *Table) boundConsistent() error {
+	bound := make(map[uint16]int)
+	t.Each(0, func(s Session) bool {
+		bound[s.Backend4]++
+		if s.Backend6 != s.Backend4 {
+			bound[s.Backend6]++
+		}
+		return true
+	})
+	for id := uint16(1); id < 16; id++ {
+		if got := t.Bound(id); got != bound[id] {
+			return fmt.Errorf("%d sessions are bound to backend %d, counted %d", bound[id], id, got)
+		}
+	}
 	return nil
+}
+
+// A draining backend must not be let go while somebody is there, and must be
+// once nobody is.
+func TestHolds(t *testing.T) {
+	w := newWorld(t, nil)
+	holds := func(want bool, when string) {
+		t.Helper()
+		if got := w.s.Holds(w.view(), 2); got != want {
+			t.Errorf("%s: holds is %v", when, got)
+		}
+		if err := w.table().consistent(); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	holds(true, "before the kernel's bindings were taken over")
+	w.s.took.Store(true)
+	holds(false, "nobody came")
+	w.table().Bind(1, key(1), w.view(), false, 2)
+	w.table().Bind(1, key(1), w.view(), true, 2)
+	holds(true, "a session is bound")
+	if n := w.table().Bound(2); n != 1 {
+		t.Errorf("a session of both families counts %d times", n)
+	}
+	if _, err := w.table().Place(context.Background(), w.view(), w.clock, key(1), 1); err != nil {
+		t.Fatal(err)
+	}
+	holds(false, "it is placed elsewhere")
+	w.s.took.Store(true)
+	n := 2
+	for w.first(key(n), clientA) != 2 {
+		n++
+	}
+	w.settle()
+	holds(true, "a session has an entry")
+	if _, err := w.table().Delete(context.Background(), w.view(), key(n)); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.pass(time.Minute)
+	holds(false, "its session and its entry are gone")
 }
 
 func TestBindDoesNotAllocate(t *testing.T) {

@@ -34,19 +34,36 @@ func (s *Sync) takeOver(ctx context.Context) {
 		if snap == nil {
 			continue
 		}
-		pause := takeoverRest
+		pause, whole := takeoverRest, true
 		for _, v := range snap.Views {
 			busy, err := s.takeOverView(ctx, v, snap.ZoneBase)
+			whole = whole && err == nil
 			if err != nil && ctx.Err() == nil {
 				s.opts.Log.Warn("takeover of the kernel's sessions broke off, trying again", "service", v.Service.Name, "error", err)
 				s.Reconcile()
 			}
 			pause = max(pause, busy*dumpShare)
 		}
+		if whole && ctx.Err() == nil {
+			s.took.Store(true)
+		}
 		if !sleep(ctx, pause) {
 			return
 		}
 	}
+}
+
+// Holds reports whether a backend still has sessions or live flows of v. Until
+// the bindings that the kernel made before the start have been taken over
+// nobody can say that it has none.
+func (s *Sync) Holds(v *balancer.View, id uint16) bool {
+	if t, ok := v.Bindings.(*Table); !ok || t.Bound(id) > 0 || !s.took.Load() {
+		return true
+	}
+	s.mu.Lock()
+	defer s.unlock()
+	s.catchUp()
+	return s.core.flows.lead(id)
 }
 
 // hidden is a session that the kernel serves, and whose client may be another
@@ -129,10 +146,12 @@ func (t *Table) take(now int64, e balancer.Element, limit int) (hidden, bool) {
 	}
 	r := sh.records.at(i)
 	h := hidden{session: makeHandle(at, i), gen: r.gen, v6: e.V6}
-	switch b := &r.backend[family(e.V6)]; {
-	case *b == e.Backend:
-	case *b == 0 || !r.confirmed() && r.flags&recordPlaced == 0:
-		*b = e.Backend
+	switch b := r.backend[family(e.V6)]; {
+	case b == e.Backend:
+	case b == 0 || !r.confirmed() && r.flags&recordPlaced == 0:
+		to := r.backend
+		to[family(e.V6)] = e.Backend
+		sh.bindTo(i, to)
 	default:
 		h.differs = true
 	}

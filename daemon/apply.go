@@ -89,12 +89,12 @@ func (d *Daemon) startState() (store.State, error) {
 // those that arrive and own no slots yet.
 // tables gives each service its table of sessions.
 func (d *Daemon) build(services []balancer.Service, also map[string][]balancer.Backend, as balancer.State, tables tables) *balancer.Snapshot {
-	return d.buildFor(d.states, services, also, as, tables)
+	return d.buildFor(d.outlook, services, also, as, tables)
 }
 
-// buildFor is build where known backends are not what their Admin says.
+// buildFor is build with another outlook.
 func (d *Daemon) buildFor(
-	known map[uint16]balancer.State, services []balancer.Service, also map[string][]balancer.Backend, as balancer.State, tables tables,
+	known outlook, services []balancer.Service, also map[string][]balancer.Backend, as balancer.State, tables tables,
 ) *balancer.Snapshot {
 	views := make([]*balancer.View, len(services))
 	f := d.rules.Features()
@@ -104,16 +104,16 @@ func (d *Daemon) buildFor(
 			continue
 		}
 		svc := services[i]
-		states := known
+		states := known.states
 		if more := also[svc.Name]; len(more) > 0 {
-			states = maps.Clone(known)
+			states = maps.Clone(states)
 			for _, b := range more {
 				svc.Backends = slices.DeleteFunc(slices.Clone(svc.Backends), func(o balancer.Backend) bool { return o.ID == b.ID })
 				svc.Backends = append(svc.Backends, b)
 				states[b.ID] = as
 			}
 		}
-		v := balancer.NewView(&svc, f.Capabilities, states, nil)
+		v := known.weighed(balancer.NewView(&svc, f.Capabilities, states, nil))
 		v.Bindings = tables(v)
 		views[i] = v
 	}
@@ -124,22 +124,22 @@ func (d *Daemon) buildFor(
 // compiled is the view of a service that is as it was; nil where there is none.
 // Whoever finds the same view in two snapshots knows that there is nothing to do
 // for its service.
-func (d *Daemon) compiled(svc *balancer.Service, known map[uint16]balancer.State, also map[string][]balancer.Backend) *balancer.View {
+func (d *Daemon) compiled(svc *balancer.Service, known outlook, also map[string][]balancer.Backend) *balancer.View {
 	s := d.snapshot.Load()
 	if s == nil || len(also[svc.Name]) > 0 {
 		return nil
 	}
 	v := s.View(svc.Name)
-	if v == nil || v.Bindings == nil || !v.Service.Equal(svc) {
+	if v == nil || v.Bindings == nil || v.IsWeighed() || !v.Service.Equal(svc) {
 		return nil
 	}
 	for i := range svc.Backends {
 		b := &svc.Backends[i]
-		want, ok := known[b.ID]
+		want, ok := known.states[b.ID]
 		if !ok {
 			want = b.Admin.State()
 		}
-		if v.State(b.ID) != want {
+		if v.State(b.ID) != want || known.shares[b.ID] != 0 {
 			return nil
 		}
 	}
@@ -291,12 +291,12 @@ func (d *Daemon) Reload(ctx context.Context) error {
 // kernel has changed; if it fails the old configuration is put back.
 func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, commit func() error) error {
 	old := d.snapshot.Load()
-	states := d.states
-	d.states = stillDraining(services, states)
+	before := d.outlook
+	d.outlook = d.lookAt(services)
 	leaving, arriving := leavingBackends(old, services), d.arrivingBackends(old, services)
 	mid := d.build(services, leaving, balancer.Down, d.newTables)
 	if err := d.enter(old, mid, arriving, commit); err != nil {
-		d.states = states
+		d.outlook = before
 		if undo := d.back(ctx, old, mid); undo != nil {
 			err = errors.Join(err, undo)
 			d.degrade(undone{old, mid}, undo)
@@ -318,7 +318,9 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 		warn("remove backends' translation", d.put(d.build(services, nil, balancer.Down, tablesOf(mid))))
 	}
 	d.noteDrains(d.snapshot.Load())
+	d.aimProbes(services, old)
 	d.tellStates(old, d.snapshot.Load())
+	d.tellKept(before.kept, d.outlook.kept)
 	for _, v := range old.Views {
 		if mid.View(v.Service.Name) == nil {
 			d.sync.DropTable(v.Service.Name)
@@ -343,20 +345,6 @@ func (d *Daemon) enter(old, mid *balancer.Snapshot, arriving map[string][]balanc
 		return err
 	}
 	return nil
-}
-
-// stillDraining are the states of those backends that are drained in services
-// too: what an operator has set otherwise counts anew.
-func stillDraining(services []balancer.Service, states map[uint16]balancer.State) map[uint16]balancer.State {
-	out := make(map[uint16]balancer.State)
-	for i := range services {
-		for _, b := range services[i].Backends {
-			if st, ok := states[b.ID]; ok && b.Admin == balancer.AdminDrain {
-				out[b.ID] = st
-			}
-		}
-	}
-	return out
 }
 
 // put makes s what packets are decided by, in Go first and then in the kernel,
@@ -430,7 +418,7 @@ func (d *Daemon) arrivingBackends(old *balancer.Snapshot, services []balancer.Se
 			continue
 		}
 		for _, b := range svc.Backends {
-			st, ok := d.states[b.ID]
+			st, ok := d.outlook.states[b.ID]
 			if !ok {
 				st = b.Admin.State()
 			}

@@ -277,9 +277,10 @@ func (d *Daemon) Plan(services []balancer.Service) (*balancer.Snapshot, error) {
 		return nil, err
 	}
 	d.change.Lock()
-	now, states := d.snapshot.Load(), stillDraining(planned, d.states)
+	now := d.snapshot.Load()
+	known := look(planned, d.drained, d.probes.Standings(), func(*balancer.Service, uint16) bool { return true }) // new ones will answer
 	d.change.Unlock()
-	return d.buildFor(states, planned, nil, balancer.Down, func(v *balancer.View) balancer.Bindings {
+	return d.buildFor(known, planned, nil, balancer.Down, func(v *balancer.View) balancer.Bindings {
 		was := now.View(v.Service.Name)
 		if was == nil || nft.KeyFingerprint(&was.Service.Key) != nft.KeyFingerprint(&v.Service.Key) {
 			return nil
@@ -299,7 +300,8 @@ func (d *Daemon) assignLoosely(services []balancer.Service) ([]balancer.Service,
 	return st.Services, nil
 }
 
-// tellStates tells of backends that are in another state now than before.
+// tellStates tells of backends that an operator has put into another state.
+// Probes, and drains that are over, have told of theirs.
 func (d *Daemon) tellStates(before, now *balancer.Snapshot) {
 	for _, v := range now.Views {
 		was := before.View(v.Service.Name)
@@ -308,15 +310,12 @@ func (d *Daemon) tellStates(before, now *balancer.Snapshot) {
 		}
 		for i := range v.Service.Backends {
 			b := &v.Service.Backends[i]
-			if was.Backend(b.ID) == nil || was.State(b.ID) == v.State(b.ID) {
+			if old := was.Backend(b.ID); old == nil || old.Admin == b.Admin {
 				continue
 			}
-			reason := "admin " + string(b.Admin)
-			if _, over := d.states[b.ID]; over {
-				reason = "drain timeout is over"
-			}
 			d.events.add(event.Event{
-				Kind: event.BackendState, Service: v.Service.Name, Backend: b.Name, Reason: reason, Detail: "is " + v.State(b.ID).String(),
+				Kind: event.BackendState, Service: v.Service.Name, Backend: b.Name, State: v.State(b.ID).String(),
+				Reason: "admin " + string(b.Admin), Detail: "is " + v.State(b.ID).String(),
 			})
 		}
 	}

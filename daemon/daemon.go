@@ -22,6 +22,7 @@ import (
 	"github.com/roamlb/roamlb/config"
 	"github.com/roamlb/roamlb/ctsync"
 	"github.com/roamlb/roamlb/event"
+	"github.com/roamlb/roamlb/health"
 	"github.com/roamlb/roamlb/nfq"
 	"github.com/roamlb/roamlb/nft"
 	"github.com/roamlb/roamlb/store"
@@ -69,13 +70,16 @@ type Daemon struct {
 	claim     net.Listener // of the network namespace
 	sync      *ctsync.Sync
 	queue     *nfq.Queues
+	probes    *health.Checker
+	findings  findings // of the probes, not told yet
 
 	snapshot atomic.Pointer[balancer.Snapshot]
 	change   sync.Mutex // held while the configuration changes; guards the following
-	states   map[uint16]balancer.State
+	outlook  outlook
 	draining map[uint16]time.Time // since when
 	compiler *nft.Compiler
-	undone   undone // the change that degraded the daemon
+	drained  map[uint16]bool // whose drain is over
+	undone   undone          // the change that degraded the daemon
 	closed   bool
 }
 
@@ -94,7 +98,7 @@ type table interface {
 func New(opts Options) (*Daemon, error) {
 	d := &Daemon{
 		opts: opts, file: opts.File, log: opts.Log, started: time.Now(), kept: event.NewLog(eventsKept),
-		states: make(map[uint16]balancer.State), draining: make(map[uint16]time.Time),
+		draining: make(map[uint16]time.Time), drained: make(map[uint16]bool),
 	}
 	st, err := store.Open(opts.File.State)
 	if err != nil {
@@ -162,21 +166,29 @@ func (d *Daemon) Run(ctx context.Context) error {
 		Conntrack: d.conntrack, Elements: d.rules, Events: d.events.add,
 		Snapshot: d.snapshot.Load, Now: d.now, Log: d.log,
 	})
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx)
+	d.probes = health.New(health.Options{Tell: d.foundHealth, Log: d.log})
+	g.Go(named("health", func() error { return d.probes.Run(ctx) }))
+	d.aimProbes(next.Services, nil)
+	d.awaitProbes(ctx)
+	d.outlook = d.lookAt(next.Services)
 	d.snapshot.Store(d.build(next.Services, nil, balancer.Down, func(v *balancer.View) balancer.Bindings {
 		return d.sync.Table(v.Service, v.Extractor.MaxLen(), nft.KeyFingerprint(&v.Service.Key))
 	}))
 	d.loadSessions()
 
-	g, ctx := errgroup.WithContext(ctx)
 	// The queues must outlive what their decisions are told to.
 	syncCtx, stopSync := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(named("ctsync", func() error { return d.sync.Run(syncCtx) }))
 	queue, err := nfq.Open(nfq.Options{
-		Queues: d.queues(), Snapshot: d.snapshot.Load, Facts: d.sync.Put, Flows: d.sync.ClientFlow,
+		Queues: d.queues(), Snapshot: d.snapshot.Load, Facts: d.sync.Put, Flows: d.sync.ClientFlow, Refused: d.probes.Refused,
 		Now: d.now, Keeper: true, Log: d.log, Events: d.events.add,
 	})
 	if err != nil {
 		stopSync()
+		stop()
 		return errors.Join(err, g.Wait(), watcher.Close())
 	}
 	d.queue = queue
@@ -221,6 +233,7 @@ func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watch
 			}
 		})
 	}))
+	g.Go(named("follow health", func() error { return d.followHealth(ctx) }))
 	g.Go(named("housekeeping", func() error { return d.housekeeping(ctx, drift) }))
 	return g.Wait()
 }

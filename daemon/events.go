@@ -32,15 +32,20 @@ func (l *eventLog) add(e event.Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
-	l.log.LogAttrs(context.Background(), severity(e.Kind), "event", l.attrs(e)...)
+	l.log.LogAttrs(context.Background(), severity(&e), "event", l.attrs(e)...)
 	l.kept.Add(e)
 	if l.next != nil {
 		l.next(e)
 	}
 }
 
-func severity(k event.Kind) slog.Level {
-	switch k {
+func severity(e *event.Event) slog.Level {
+	switch e.Kind {
+	case event.BackendState:
+		if e.State == "down" && e.Reason != reasonDrained {
+			return slog.LevelWarn
+		}
+		return slog.LevelInfo
 	case event.Overflow, event.TableFull, event.Drift, event.Keeper, event.Evicted, event.Degraded:
 		return slog.LevelWarn
 	default:
@@ -70,6 +75,7 @@ func (l *eventLog) attrs(e event.Event) []slog.Attr {
 	client("old_client", e.OldClient)
 	client("new_client", e.NewClient)
 	text("backend", e.Backend)
+	text("state", e.State)
 	text("reason", e.Reason)
 	span("age", e.Age)
 	span("delay", e.Delay)

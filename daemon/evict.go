@@ -42,7 +42,7 @@ func (d *Daemon) evict(ctx context.Context, old, mid *balancer.Snapshot) error {
 // whyDown is why a backend serves nobody any more, for the events.
 func (d *Daemon) whyDown(now *balancer.View, id uint16) string {
 	b := now.Backend(id)
-	if _, drained := d.states[id]; drained || b.Admin == balancer.AdminDown {
+	if _, down := d.outlook.states[id]; down || b.Admin == balancer.AdminDown {
 		return "backend-down"
 	}
 	return "backend-removed"

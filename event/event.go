@@ -25,7 +25,7 @@ const (
 	Repaired      Kind = "repaired"       // and is as it should be again
 	ConfigChanged Kind = "config-changed" // a configuration took effect
 	Keeper        Kind = "keeper"         // the keeper answered waiting packets in the daemon's stead
-	BackendState  Kind = "backend-state"  // a backend went up or down, or its drain is over
+	BackendState  Kind = "backend-state"  // a backend is up, suspect or down by its probes, or drained, or set so by hand
 	Audit         Kind = "audit"          // somebody changed something, or signed in
 	Degraded      Kind = "degraded"       // a change failed and could not be taken back
 )
@@ -39,6 +39,7 @@ type Event struct {
 	OldClient netip.AddrPort
 	NewClient netip.AddrPort
 	Backend   string
+	State     string        // of the backend: "up", "suspect", "waiting", "down"
 	Reason    string        // e.g. "replied", "never-replied", "immediate", "backend-removed", "reconciled"
 	Age       time.Duration // of what was deleted
 	Delay     time.Duration // from the cause (the reply, the roam) to the deed

@@ -35,6 +35,16 @@ func (p *packet) quoted() (source, destination netip.AddrPort, ok bool) {
 	return source, destination, true
 }
 
+// refuses reports whether the body, which is an ICMP error, says that nobody
+// listens at a port: type and code of RFC 792 and RFC 4443, section 3.1.
+func (p *packet) refuses() bool {
+	kind, code := p.body[0], p.body[1]
+	if p.source.Is4() {
+		return kind == icmpUnreachable && code == 3
+	}
+	return kind == 1 && code == 4
+}
+
 // isError reports whether the body, which is not empty, is an ICMP error of
 // the packet's family.
 func (p *packet) isError() bool {

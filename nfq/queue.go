@@ -33,6 +33,9 @@ type Options struct {
 	// errors about what was sent to that client. It must not block. Nil: errors
 	// go on as they came.
 	Flows func(client, listener netip.AddrPort) (backend uint16, ok bool)
+	// Refused takes each backend that a client's packet was refused by, with an
+	// ICMP port unreachable. It must not block. Nil: nobody is told.
+	Refused func(backend uint16)
 	// Now is the daemon's monotonic clock, in nanoseconds.
 	Now func() int64
 	// Keeper starts the keeper. The program must call [KeeperMain] first.

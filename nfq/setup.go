@@ -35,7 +35,7 @@ func newReader(opts *Options, number uint16, slot *slot, copyRange uint32) (*rea
 	r := &reader{
 		opts: opts, number: number, slot: slot, lib: lib,
 		log:       opts.Log.With("queue", number),
-		judge:     judge{flows: opts.Flows},
+		judge:     judge{flows: opts.Flows, refused: opts.Refused},
 		inbox:     newInbox(copyRange),
 		copyRange: copyRange,
 		requests:  make(chan request, 1),

@@ -26,6 +26,7 @@ var asItCame = verdict{code: verdictAccept}
 // judge decides the packets of a queue. One goroutine uses it.
 type judge struct {
 	flows    func(client, listener netip.AddrPort) (uint16, bool)
+	refused  func(backend uint16)
 	snapshot *balancer.Snapshot
 	now      int64
 	facts    []balancer.Fact // of the burst
@@ -120,8 +121,9 @@ func (j *judge) track(v *balancer.View, d *datagram, mark uint32) verdict {
 	return j.withBits(mark, m.Fresh()|m.WithID(decision.Backend))
 }
 
-// other decides what is not a UDP datagram: an ICMP error from chain steer
-// about an answer that a listener sent goes to the backend that had answered.
+// other decides what is not a UDP datagram: an ICMP error about an answer that
+// a listener sent, which bears the mark's MISS bit, goes to the backend that
+// had answered; one about a client's packet is looked at.
 func (j *judge) other(p *packet, mark uint32, miss bool) verdict {
 	listener, client, ok := p.quoted()
 	if !ok {
@@ -129,8 +131,12 @@ func (j *judge) other(p *packet, mark uint32, miss bool) verdict {
 		return asItCame
 	}
 	j.count.Errors++
+	if !miss {
+		j.heed(p, listener, client)
+		return asItCame
+	}
 	v := j.snapshot.Lookup(listener)
-	if !miss || v == nil || v.Pinning != balancer.PinSession || j.flows == nil {
+	if v == nil || v.Pinning != balancer.PinSession || j.flows == nil {
 		return asItCame
 	}
 	backend, ok := j.flows(client, listener)
@@ -139,6 +145,36 @@ func (j *judge) other(p *packet, mark uint32, miss bool) verdict {
 	}
 	m := j.snapshot.Marks
 	return j.withBits(mark, m.Miss()|m.Fresh()|m.WithID(backend))
+}
+
+// heed tells of a backend that refuses the packets of a client: only of one that
+// has a flow to it, so that nobody who has none can have backends probed. Behind
+// masquerading clients are not to be told from this host.
+func (j *judge) heed(p *packet, client, backend netip.AddrPort) {
+	if j.refused == nil || !p.refuses() || p.source != backend.Addr() {
+		return
+	}
+	for _, b := range j.snapshot.Probed(backend) {
+		if b.View.Service.SNAT == balancer.SNATMasquerade || j.leads(client, b) {
+			j.refused(b.ID)
+		}
+	}
+}
+
+// leads reports whether a client has a flow to a backend.
+func (j *judge) leads(client netip.AddrPort, b balancer.Probed) bool {
+	if j.flows == nil {
+		return false
+	}
+	for _, l := range b.View.Service.Listen {
+		if l.Addr().Is4() != client.Addr().Is4() {
+			continue
+		}
+		if id, ok := j.flows(client, l); ok && id == b.ID {
+			return true
+		}
+	}
+	return false
 }
 
 // decide asks the service, and counts packets without a key.

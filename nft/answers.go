@@ -13,10 +13,12 @@ import (
 type origin struct {
 	at       netip.AddrPort
 	listener netip.AddrPort
+	probed   bool // the service has its backends probed
 }
 
 // originsOf notes where a service's answers come from in a family, and adds
-// them as if no other service had a backend there.
+// them, and whose refusals Go is to learn of, as if no other service had a
+// backend there.
 func (c *compiler) originsOf(s *service) {
 	ls := s.listeners()
 	seen := make(map[netip.AddrPort]bool, len(s.Service.Backends))
@@ -28,10 +30,14 @@ func (c *compiler) originsOf(s *service) {
 			continue
 		}
 		seen[at] = true
-		o := origin{at, ls[0]}
+		o := origin{at, ls[0], s.Service.Health != nil}
 		c.origins = append(c.origins, o)
 		m := c.answersFrom[fam(s.v6)]
 		m.Elements = append(m.Elements, o.answer())
+		if o.probed {
+			m := c.probed[fam(s.v6)]
+			m.Elements = append(m.Elements, Element{Key: addrPortKey(at)})
+		}
 	}
 }
 
@@ -77,14 +83,19 @@ func (o *owners) change(out, in []*part) bool {
 	return true
 }
 
-// answers fills the answers maps for services that share backends: what such a
-// one says first could be the answer of either, and is dropped.
+// answers fills these maps for services that share backends: what such a one
+// says first could be the answer of any, and is dropped; its refusals are heard
+// if one of them has it probed.
 func (c *compiler) answers(parts []*part, o *owners) {
-	listed := make(map[netip.AddrPort]bool)
+	listed, probed := make(map[netip.AddrPort]bool), make(map[netip.AddrPort]bool)
 	for _, p := range parts {
 		for i := range p.origins {
 			x := &p.origins[i]
 			f := fam(x.at.Addr().Is6())
+			if x.probed && !probed[x.at] {
+				probed[x.at] = true
+				c.probed[f].Elements = append(c.probed[f].Elements, Element{Key: addrPortKey(x.at)})
+			}
 			switch {
 			case o.of[x.at] == 1:
 				c.answersFrom[f].Elements = append(c.answersFrom[f].Elements, x.answer())

@@ -49,6 +49,7 @@ type compiler struct {
 	steer, bind, records    [2]*Map         // daddr . dport -> verdict
 	translate               [2]*Map         // the same
 	listeners, quoted       [2]*Map         // sets of daddr . dport; quoted: of session pinning only
+	probed                  [2]*Map         // set of address . port of the backends that are probed
 	targets, flowTargets    [2]*Map         // zone, or mark -> address . port
 	answersFrom, sharedFrom [2]*Map         // a backend's address . port
 	zones                   *Map            // mark -> zone
@@ -106,6 +107,7 @@ func (c *compiler) shared() {
 		dst := addrPortType(v6)
 		c.listeners[i] = c.addCommon(&Map{Name: "listeners" + n, Key: dst})
 		c.quoted[i] = c.addCommon(&Map{Name: "quoted" + n, Key: dst})
+		c.probed[i] = c.addCommon(&Map{Name: "probed" + n, Key: dst})
 		c.steer[i] = c.addCommon(&Map{Name: "steer" + n, Key: dst, Data: typeGoto})
 		c.bind[i] = c.addCommon(&Map{Name: "bind" + n, Key: dst, Data: typeGoto})
 		c.records[i] = c.addCommon(&Map{Name: "record" + n, Key: dst, Data: typeGoto})

@@ -99,6 +99,7 @@ func (c *Compiler) compileBase(s *balancer.Snapshot) *base {
 	x.recorded()
 	b.common, b.before = x.common, x.table.Chains
 	x.table.Chains = nil
+	x.errorChains()
 	x.hooks()
 	b.hooks = x.table.Chains
 	return b
@@ -121,7 +122,7 @@ func (c *Compiler) compileAnswers(parts []*part) *answers {
 	x.answers(parts, &c.owners)
 	a := &answers{elements: make(map[int][]Element)}
 	for i, m := range x.common {
-		if slices.Contains(x.answersFrom[:], m) || slices.Contains(x.sharedFrom[:], m) {
+		if slices.Contains(x.answersFrom[:], m) || slices.Contains(x.sharedFrom[:], m) || slices.Contains(x.probed[:], m) {
 			a.elements[i] = m.Elements
 		}
 	}

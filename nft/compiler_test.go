@@ -68,6 +68,9 @@ func (w *walk) view(name string) *balancer.View {
 	if w.IntN(4) == 0 {
 		s.Key.Variants[0].Fields[0].Length = 4 + 4*w.IntN(3)
 	}
+	if w.IntN(2) == 0 {
+		s.Health = &balancer.Health{}
+	}
 	if w.IntN(4) == 0 {
 		s.SNAT = balancer.SNATMasquerade
 	}

@@ -15,22 +15,26 @@ import (
 // More data types as `nft` numbers them, of which the text says something else
 // than a number (nftables, include/datatype.h).
 const (
-	typeNFProto   = 2
-	typeProto     = 12
-	typeCTState   = 26
-	typeCTDir     = 27
-	typeCTStatus  = 28
-	typeCTEvent   = 40
-	typeIfName    = 41
-	typeComponent = 1<<typeBits - 1
+	typeNFProto    = 2
+	typeProto      = 12
+	typeICMPType   = 14
+	typeCTState    = 26
+	typeCTDir      = 27
+	typeCTStatus   = 28
+	typeICMPv6Type = 29
+	typeICMPCode   = 33
+	typeICMPv6Code = 34
+	typeCTEvent    = 40
+	typeIfName     = 41
+	typeComponent  = 1<<typeBits - 1
 )
 
 // typeNames are what `nft` calls the types in a map's declaration; it has none
 // for those whose length is not fixed.
 var typeNames = map[uint32]string{
 	typeNFProto: "nf_proto", typeIPv4: "ipv4_addr", typeIPv6: "ipv6_addr", 9: "ether_addr", 10: "ether_type", 11: "arp_op", typeProto: "inet_proto",
-	typePort: "inet_service", 14: "icmp_type", 15: "tcp_flag", 18: "time", typeMark: "mark", 20: "iface_index", 24: "uid", 25: "gid",
-	typeCTState: "ct_state", typeCTDir: "ct_dir", typeCTStatus: "ct_status", 29: "icmpv6_type", 31: "pkt_type", typeIfName: "ifname",
+	typePort: "inet_service", typeICMPType: "icmp_type", 15: "tcp_flag", 18: "time", typeMark: "mark", 20: "iface_index", 24: "uid", 25: "gid",
+	typeCTState: "ct_state", typeCTDir: "ct_dir", typeCTStatus: "ct_status", typeICMPv6Type: "icmpv6_type", 31: "pkt_type", typeIfName: "ifname",
 }
 
 // components splits a concatenation's type into its parts'.
@@ -73,7 +77,7 @@ func typeName(id uint32) string {
 // typeLen is the length of a type in bytes; 0: it is not fixed.
 func typeLen(id uint32) int {
 	switch id {
-	case typeNFProto, typeProto, typeCTDir:
+	case typeNFProto, typeProto, typeCTDir, typeICMPType, typeICMPv6Type, typeICMPCode, typeICMPv6Code:
 		return 1
 	case typePort:
 		return 2
@@ -155,6 +159,23 @@ var symbols = map[uint32]map[uint64]string{
 	typeNFProto: {familyV4: "ipv4", familyV6: "ipv6"},
 	typeProto:   {unix.IPPROTO_ICMP: "icmp", unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp", unix.IPPROTO_ICMPV6: "ipv6-icmp"},
 	typeCTDir:   {0: "original", 1: "reply"},
+	// linux/icmp.h and icmpv6.h
+	typeICMPType: {
+		0: "echo-reply", 3: "destination-unreachable", 4: "source-quench", 5: "redirect", 8: "echo-request", 9: "router-advertisement",
+		10: "router-solicitation", 11: "time-exceeded", 12: "parameter-problem", 13: "timestamp-request", 14: "timestamp-reply",
+		15: "info-request", 16: "info-reply", 17: "address-mask-request", 18: "address-mask-reply",
+	},
+	typeICMPCode: {
+		0: "net-unreachable", 1: "host-unreachable", 2: "prot-unreachable", 3: "port-unreachable", 4: "frag-needed",
+		9: "net-prohibited", 10: "host-prohibited", 13: "admin-prohibited",
+	},
+	typeICMPv6Type: {
+		1: "destination-unreachable", 2: "packet-too-big", 3: "time-exceeded", 4: "parameter-problem", 128: "echo-request", 129: "echo-reply",
+		130: "mld-listener-query", 131: "mld-listener-report", 132: "mld-listener-done", 133: "nd-router-solicit", 134: "nd-router-advert",
+		135: "nd-neighbor-solicit", 136: "nd-neighbor-advert", 137: "nd-redirect", 138: "router-renumbering", 141: "ind-neighbor-solicit",
+		142: "ind-neighbor-advert", 143: "mld2-listener-report",
+	},
+	typeICMPv6Code: {0: "no-route", 1: "admin-prohibited", 3: "addr-unreachable", 4: "port-unreachable", 5: "policy-fail", 6: "reject-route"},
 }
 
 // flagNames names the bits of a type of flags, from the lowest on; nil where

@@ -64,7 +64,7 @@ func TestDisassemble(t *testing.T) {
 		{"counters", counter(), style{}, "counter packets 0 bytes 0"},
 		{"reject", reject(), style{}, "reject"},
 		{"verdicts", join(jumpTo("bound"), verdict(expr.VerdictJump, "x"), verdict(expr.VerdictReturn, "")), style{}, "goto bound jump x return"},
-		{"what is not known", join(saddr, encode(&expr.Limit{Rate: 1, Unit: expr.LimitTimeSecond}, cmp(0, true, []byte{192, 0, 2, 1}))), style{}, "# unknown expression limit unknown 0xc0000201"},
+		{"what is not known", join(saddr, encode(&expr.Quota{Bytes: 1}, cmp(0, true, []byte{192, 0, 2, 1}))), style{}, "# unknown expression quota unknown 0xc0000201"},
 		{"a key of meta that is not known", encode(&expr.Meta{Key: expr.MetaKeyPRANDOM, Register: reg(0).nr()}, cmp(0, true, []byte{1, 2, 3, 4})), style{}, "# unknown expression meta unknown 0x1020304"},
 		{"an empty register", encode(cmp(5, false, []byte{1})), style{}, "unknown != 0x1"},
 	} {

@@ -62,6 +62,16 @@ var goldenCases = []struct {
 			s.Key.Fallback = balancer.FallbackSourcePort
 		})}
 	}},
+	{"probes", func(b *bed) []*balancer.Service { // of backends that two services share
+		probed := func(s *balancer.Service) { s.Health = &balancer.Health{Kind: balancer.ProbeICMP} }
+		return []*balancer.Service{b.small("one", port, probed), b.small("two", port+1, func(s *balancer.Service) {
+			probed(s)
+			s.Pinning = balancer.PinFlow
+			for i := range s.Backends {
+				s.Backends[i].ID += 10
+			}
+		})}
+	}},
 	{"two-services", func(b *bed) []*balancer.Service { // that share two backends, one down and one draining
 		return []*balancer.Service{
 			b.small("one", port, func(s *balancer.Service) { s.Backends[0].Admin = balancer.AdminDown }),

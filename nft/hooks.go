@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/google/nftables/expr"
-	"golang.org/x/sys/unix"
 
 	"github.com/roamlb/roamlb/balancer"
 )
@@ -82,29 +81,7 @@ func (c *compiler) steerRules() []Rule {
 		// ip daddr . udp dport vmap @steer
 		return Rule{Comment: "to a service", Exprs: join(udp(v6), dest(v6), vmap(c.steer[fam(v6)].Name))}
 	})
-	return append(rules, both(c.quotedRule)...)
-}
-
-// quotedRule: an ICMP error about a reply quotes a packet from a listener. Its
-// flow's entry is in a backend's zone, which Go knows.
-func (c *compiler) quotedRule(v6 bool) Rule {
-	// Offsets from the ICMP header on: 8 bytes of it, then the quoted packet;
-	// an IPv4 header without options, which our replies have.
-	const quoted = 8
-	proto, first := byte(unix.IPPROTO_ICMP), []byte{3, 12}
-	protoAt, addrAt, portAt := uint32(quoted+9), uint32(quoted+12), uint32(quoted+20)
-	if v6 {
-		proto, first = unix.IPPROTO_ICMPV6, []byte{1, 4}
-		protoAt, addrAt, portAt = quoted+6, quoted+8, quoted+40
-	}
-	port := reg(0).after(addrLen(v6))
-	return Rule{Comment: "an error about a reply of ours", Exprs: join(
-		nfproto(v6), l4proto(proto),
-		encode(transport(0, 0, 1), &expr.Range{Op: expr.CmpOpEq, Register: reg(0).nr(), FromData: first[:1], ToData: first[1:]}),
-		encode(transport(0, protoAt, 1), cmp(0, true, []byte{unix.IPPROTO_UDP})),
-		encode(transport(0, addrAt, uint32(addrLen(v6))), transport(port, portAt, 2)), in(c.quoted[fam(v6)].Name),
-		markSet(0, c.marks.All(), c.marks.Miss()), queue(c.features.NativeQueue, c.queues.First, c.queues.Count),
-	)}
+	return append(rules, both(c.errorsRule)...)
 }
 
 func (c *compiler) bindRules() []Rule {
@@ -131,8 +108,7 @@ func (c *compiler) trackRules() []Rule {
 	})...)
 	rules = append(rules, both(func(v6 bool) Rule {
 		// ct direction original ip daddr . udp dport @listeners queue
-		return Rule{Comment: "a new flow", Exprs: join(ctOriginal(), udp(v6), dest(v6), in(c.listeners[fam(v6)].Name),
-			queue(c.features.NativeQueue, c.queues.First, c.queues.Count))}
+		return Rule{Comment: "a new flow", Exprs: join(ctOriginal(), udp(v6), dest(v6), in(c.listeners[fam(v6)].Name), c.toGo())}
 	})...)
 	return append(rules, both(func(v6 bool) Rule {
 		// ct state new ct direction original ip saddr . udp sport @answersdropped drop

@@ -83,7 +83,13 @@ type (
 	}
 	rejectIns  struct{ typ, code uint32 }
 	counterIns struct{ packets, bytes uint64 }
-	objectIns  struct {
+	limitIns   struct {
+		rate, unit uint64 // so many in so many seconds
+		burst      uint32
+		bytes      bool // not packets
+		over       bool
+	}
+	objectIns struct {
 		typ  uint32
 		name string
 	}
@@ -195,6 +201,8 @@ func decodeInstruction(b []byte) instruction {
 	return in
 }
 
+const nftaLimitFlags = 5 // NFTA_LIMIT_FLAGS
+
 // decodeStatement reads an expression that loads nothing; nil where it is not
 // known.
 func decodeStatement(name string, d *attrs) instruction {
@@ -210,6 +218,11 @@ func decodeStatement(name string, d *attrs) instruction {
 		return rejectIns{typ: d.u32(unix.NFTA_REJECT_TYPE), code: uint32(d.u8(unix.NFTA_REJECT_ICMP_CODE))}
 	case "counter":
 		return counterIns{packets: d.u64(unix.NFTA_COUNTER_PACKETS), bytes: d.u64(unix.NFTA_COUNTER_BYTES)}
+	case "limit":
+		return limitIns{
+			rate: d.u64(unix.NFTA_LIMIT_RATE), unit: d.u64(unix.NFTA_LIMIT_UNIT), burst: d.u32(unix.NFTA_LIMIT_BURST),
+			bytes: d.u32(unix.NFTA_LIMIT_TYPE) == unix.NFT_LIMIT_PKT_BYTES, over: d.u32(nftaLimitFlags)&unix.NFT_LIMIT_F_INV != 0,
+		}
 	case "objref":
 		if d.has(unix.NFTA_OBJREF_SET_NAME) {
 			return nil

@@ -47,8 +47,8 @@ var (
 			{l4Header, 6, 2, "udp checksum", typeInteger},
 		},
 		unix.IPPROTO_TCP:    {{l4Header, 0, 2, "tcp sport", typePort}, {l4Header, 2, 2, "tcp dport", typePort}},
-		unix.IPPROTO_ICMP:   {{l4Header, 0, 1, "icmp type", typeInteger}, {l4Header, 1, 1, "icmp code", typeInteger}},
-		unix.IPPROTO_ICMPV6: {{l4Header, 0, 1, "icmpv6 type", typeInteger}, {l4Header, 1, 1, "icmpv6 code", typeInteger}},
+		unix.IPPROTO_ICMP:   {{l4Header, 0, 1, "icmp type", typeICMPType}, {l4Header, 1, 1, "icmp code", typeICMPCode}},
+		unix.IPPROTO_ICMPV6: {{l4Header, 0, 1, "icmpv6 type", typeICMPv6Type}, {l4Header, 1, 1, "icmpv6 code", typeICMPv6Code}},
 	}
 	// What the ports are called where the protocol is not known.
 	fieldsAny = []field{{l4Header, 0, 2, "th sport", typePort}, {l4Header, 2, 2, "th dport", typePort}}

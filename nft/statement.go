@@ -38,6 +38,8 @@ func (s style) plain(in instruction) string {
 		return fmt.Sprintf("counter packets %d bytes %d", in.packets, in.bytes)
 	case rejectIns:
 		return in.text()
+	case limitIns:
+		return in.text()
 	case objectIns:
 		return in.text()
 	case queueIns:
@@ -179,6 +181,28 @@ func (d *disassembler) dynset(in *dynsetIns) {
 		parts = append(parts, ":", value)
 	}
 	d.statement(op+" "+d.ref(set)+" { "+strings.Join(parts, " ")+" }", key, data)
+}
+
+// text is the limit as nft writes it. Bytes are written as they are counted,
+// without a larger unit.
+func (l limitIns) text() string {
+	over, what, unit := "", "packets", ""
+	if l.over {
+		over = "over "
+	}
+	for _, u := range []struct {
+		seconds uint64
+		name    string
+	}{{1, "second"}, {60, "minute"}, {3600, "hour"}, {86400, "day"}, {604800, "week"}} {
+		if u.seconds == l.unit {
+			unit = u.name
+		}
+	}
+	if l.bytes {
+		what = "bytes"
+		return fmt.Sprintf("limit rate %s%d %s/%s burst %d %s", over, l.rate, what, unit, l.burst, what)
+	}
+	return fmt.Sprintf("limit rate %s%d/%s burst %d %s", over, l.rate, unit, l.burst, what)
 }
 
 // nat translates an address, and a port where there is one.

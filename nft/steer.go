@@ -177,5 +177,5 @@ func (c *compiler) ask(s *service) [][]byte {
 	if s.Service.Datapath == balancer.DatapathKernel {
 		return accept()
 	}
-	return queue(c.features.NativeQueue, c.queues.First, c.queues.Count)
+	return c.toGo()
 }

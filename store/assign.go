@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
@@ -59,6 +60,8 @@ type backendName struct{ service, backend string }
 // service keeps its seed, and a new service gets a random one.
 //
 // Errors: an *ExhaustedError, names that occur twice, or what Rand answers.
+// A backend that is drained as in prev drains since then, another since Now.
+//
 // The Revision stays prev's: [Store.Prepare] counts. The secret is
 // made if prev has none, and tokens stay.
 func (a Assigner) Assign(cfg []balancer.Service, prev State) (State, error) {
@@ -108,6 +111,7 @@ func (a Assigner) Assign(cfg []balancer.Service, prev State) (State, error) {
 	}
 	next.LastID = pool.last
 	next.Freed = pool.freed
+	next.Draining = a.drains(next.Services, &prev)
 	gone := make([]uint16, 0, len(ids))
 	for _, id := range ids {
 		gone = append(gone, id)
@@ -117,6 +121,26 @@ func (a Assigner) Assign(cfg []balancer.Service, prev State) (State, error) {
 		next.Freed = append(next.Freed, Freed{ID: id, At: a.Now.Unix()})
 	}
 	return next, nil
+}
+
+// drains are the backends that are drained, and since when.
+func (a Assigner) drains(services []balancer.Service, prev *State) []Drain {
+	var drains []Drain
+	for i := range services {
+		for _, b := range services[i].Backends {
+			if b.Admin != balancer.AdminDrain {
+				continue
+			}
+			d := Drain{ID: b.ID, Since: a.Now.Unix()}
+			if since, ok := prev.DrainingSince(b.ID); ok {
+				// A clock that was set back must not make it drain for years.
+				d.Since = min(d.Since, since.Unix())
+			}
+			drains = append(drains, d)
+		}
+	}
+	slices.SortFunc(drains, func(x, y Drain) int { return cmp.Compare(x.ID, y.ID) })
+	return drains
 }
 
 // unchanged names the services that are as they were, ids and seeds included.

@@ -263,3 +263,47 @@ func checkAssigned(t *rapid.T, a Assigner, cfg []balancer.Service, prev, next St
 		}
 	}
 }
+
+// A restart, or a change of something else, must not give a draining backend
+// its time anew; draining it again must.
+func TestDrainsKeepTheirTime(t *testing.T) {
+	at := func(seconds int64, prev State, admins ...balancer.Admin) State {
+		t.Helper()
+		cfg := services("x:a,b,c")
+		for i, admin := range admins {
+			cfg[0].Backends[i].Admin = admin
+		}
+		s, err := Assigner{Max: 9, Now: time.Unix(seconds, 0)}.Assign(cfg, prev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.validate(); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	want := func(s State, drains ...Drain) {
+		t.Helper()
+		if diff := cmp.Diff(drains, s.Draining); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	const up, drain = balancer.AdminUp, balancer.AdminDrain
+	s := at(100, State{}, up, drain, up)
+	want(s, Drain{2, 100})
+	s = at(200, s, drain, drain, up)
+	want(s, Drain{1, 200}, Drain{2, 100})
+	s = at(50, s, drain, drain, up) // the clock was set back
+	want(s, Drain{1, 50}, Drain{2, 50})
+	s = at(300, s, up, drain, up)
+	want(s, Drain{2, 50})
+	s = at(400, s, drain, up, up)
+	want(s, Drain{1, 400})
+	if _, ok := s.DrainingSince(2); ok {
+		t.Error("a backend that is up again is said to drain")
+	}
+	s.Draining = append(s.Draining, Drain{3, 1})
+	if s.validate() == nil {
+		t.Error("a drain of a backend that is up is accepted")
+	}
+}

@@ -51,6 +51,19 @@ func TestFormatStaysReadable(t *testing.T) {
 	}
 }
 
+// The first files of this format have neither probes nor drains.
+func TestFirstFormatIsRead(t *testing.T) {
+	got, err := decode(mustRead(t, filepath.Join("testdata", "state-first.json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fullState()
+	want.Services[0].Health, want.Draining = nil, nil
+	if diff := cmp.Diff(want, got, comparer); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // The state that the other tests write leaves no member at its zero value:
 // one that is added later is forgotten by nobody.
 func TestFormatTestCoversEveryMember(t *testing.T) {

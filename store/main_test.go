@@ -128,8 +128,14 @@ func fullService() balancer.Service {
 		Pinning: balancer.PinAuto, Datapath: balancer.DatapathQueue, Slots: 4093, Seed: 0xfedcba98,
 		SessionTTL: 2 * time.Hour, MaxSessions: 1_000_000, Stale: balancer.StaleOnReply, ConfirmTimeout: 10 * time.Second,
 		SNAT: balancer.SNATMasquerade, NoBackend: balancer.NoBackendDrop, AllDown: balancer.AllDownKeep, DrainTimeout: 10 * time.Minute,
-		Allow:    []netip.Prefix{netip.MustParsePrefix("198.18.0.0/15")},
-		Deny:     []netip.Prefix{netip.MustParsePrefix("2001:db8:f::/48")},
+		Allow: []netip.Prefix{netip.MustParsePrefix("198.18.0.0/15")},
+		Deny:  []netip.Prefix{netip.MustParsePrefix("2001:db8:f::/48")},
+		Health: &balancer.Health{
+			Kind: balancer.ProbeUDP, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Jitter: 10,
+			SlowStart: time.Minute, Sources: []netip.Addr{netip.MustParseAddr("192.0.2.10")}, Port: 9, Send: []byte{1},
+			Expect: balancer.Expect{Bytes: []byte{2}, Prefix: []byte{2}, Match: ".", Status: balancer.Status{From: 200, To: 299}},
+			Path:   "/", Host: "a", TLS: balancer.HealthTLS{SkipVerify: true, CA: "/ca.pem"},
+		},
 		Timeouts: balancer.Timeouts{Unreplied: 30 * time.Second, Replied: 2 * time.Minute},
 		Backends: []balancer.Backend{
 			{ID: 1, Name: "a", Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("2001:db8:b::1")}, Port: 1194, Weight: 1, Admin: balancer.AdminDrain},
@@ -139,5 +145,5 @@ func fullService() balancer.Service {
 }
 
 func fullState() State {
-	return State{Revision: 7, Secret: bytes.Repeat([]byte{0x5e}, 32), MarkMask: 0xffff, ZoneBase: 7, Services: []balancer.Service{fullService()}, LastID: 3, Freed: []Freed{{ID: 2, At: 1_700_000_000}}}
+	return State{Revision: 7, Secret: bytes.Repeat([]byte{0x5e}, 32), MarkMask: 0xffff, ZoneBase: 7, Services: []balancer.Service{fullService()}, LastID: 3, Freed: []Freed{{ID: 2, At: 1_700_000_000}}, Draining: []Drain{{ID: 1, Since: 1_700_000_100}}}
 }

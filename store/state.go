@@ -9,6 +9,7 @@ package store
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/roamlb/roamlb/balancer"
 )
@@ -36,6 +37,25 @@ type State struct {
 	LastID uint16
 	// Freed are the ids that were given back, oldest first.
 	Freed []Freed
+	// Draining says since when backends drain, by rising id: those whose admin
+	// member says so. States of before there were any lack it.
+	Draining []Drain `json:",omitempty"`
+}
+
+// Drain is a backend that is drained.
+type Drain struct {
+	ID    uint16
+	Since int64 // in seconds of Unix time
+}
+
+// DrainingSince is since when a backend is drained; false for one that is not.
+func (s *State) DrainingSince(id uint16) (time.Time, bool) {
+	for _, d := range s.Draining {
+		if d.ID == id {
+			return time.Unix(d.Since, 0), true
+		}
+	}
+	return time.Time{}, false
 }
 
 // Freed is a backend id that was given back.
@@ -83,6 +103,9 @@ func (s *State) validate() error {
 			return err
 		}
 	}
+	if err := s.validateDrains(); err != nil {
+		return err
+	}
 	if owners != int(s.LastID) {
 		return fmt.Errorf("%d of the %d ids given out are neither a backend's nor freed", int(s.LastID)-owners, s.LastID)
 	}
@@ -101,6 +124,25 @@ func (h holder) String() string {
 		return "the freed ids"
 	}
 	return fmt.Sprintf("backend %q of service %q", h.backend.Name, h.service.Name)
+}
+
+// validateDrains reports a drain that is no draining backend's, or given twice.
+func (s *State) validateDrains() error {
+	drained := make(map[uint16]bool)
+	for i := range s.Services {
+		for _, b := range s.Services[i].Backends {
+			if b.Admin == balancer.AdminDrain {
+				drained[b.ID] = true
+			}
+		}
+	}
+	for _, d := range s.Draining {
+		if !drained[d.ID] {
+			return fmt.Errorf("id %d is said to drain, and is no backend's that does, or is said twice", d.ID)
+		}
+		delete(drained, d.ID)
+	}
+	return nil
 }
 
 // uniqueNames reports a service's name, or a backend's within its service,

@@ -205,10 +205,7 @@ func TestDrainEnds(t *testing.T) {
 			t.Fatalf("session %d moved while its backend drains", i)
 		}
 	}
-	waitFor(t, 10*time.Second, "the drained backend is let go", func() bool {
-		return len(b.daemon.find(func(l logLine) bool { return l.str("msg") == "drain timeout is over" })) > 0
-	})
-	time.Sleep(slow(300 * time.Millisecond))
+	waitFor(t, 10*time.Second, "the drained backend is let go", func() bool { return b.drained(1, "drain-timeout") })
 	for i, at := range b.place(live, 3) {
 		if at == 1 || home[i] != 1 && at != home[i] {
 			t.Fatalf("session %d is at backend %d, was at %d", i, at, home[i])

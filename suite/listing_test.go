@@ -10,7 +10,7 @@ import (
 // everyForm are services that together use every kind of rule and map.
 func (b *bed) everyForm() []string {
 	return []string{
-		b.serviceNamed("short", 1194, "allow: [198.18.0.0/15, 2001:db8:f::/48]", "deny: [198.18.9.0/24, \"2001:db8:f:9::/64\"]"),
+		b.serviceNamed("short", 1194, probes(""), "allow: [198.18.0.0/15, 2001:db8:f::/48]", "deny: [198.18.9.0/24, \"2001:db8:f:9::/64\"]"),
 		b.serviceNamed("variants", 1195, variants("source-port"), "snat: masquerade"),
 		b.serviceNamed("fields", 1196, `key:
   variants:

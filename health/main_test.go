@@ -1,0 +1,9 @@
+package health
+
+import (
+	"testing"
+
+	"github.com/roamlb/roamlb/internal/lab"
+)
+
+func TestMain(m *testing.M) { lab.Main(m) }
