@@ -48,12 +48,13 @@ demo: program ## show roaming between network namespaces; KEEP=1 leaves them run
 	./bin/roamlb demo $(if $(KEEP),--keep)
 
 # The suite runs by itself: its traffic is timed. There it is the program under
-# test that is built with the race detector, not what sends to it.
+# test that is built with the race detector, not what sends to it. What runs in
+# parallel there waits most of the time.
 packages = $(shell go list $(PKGS))
 test: need-go need-cc ## unit and data-plane tests with the race detector; PKGS=./nft RUN=Name to choose
 	@CGO_ENABLED=1 ROAMLB_RACE=1 $(REPORT) sh -c ' \
 	$(if $(filter-out %/suite,$(packages)),$(GOTEST) -race -timeout 5m $(filter-out %/suite,$(packages));) \
-	$(if $(filter %/suite,$(packages)),$(GOTEST) -timeout 5m $(filter %/suite,$(packages));)'
+	$(if $(filter %/suite,$(packages)),$(GOTEST) -timeout 5m -parallel 4 $(filter %/suite,$(packages));)'
 
 # Where the tests run for these two there is no compiler: the program goes along.
 test-user test-vm: export ROAMLB_BIN = $(CURDIR)/bin/roamlb
