@@ -69,8 +69,8 @@ test-vm: program ## the data-plane tests under Debian's kernel in QEMU, at a ten
 
 test-long: export ROAMLB_LONG = 1
 test-long: export ROAMLB_SCALE ?= 1
-test-long: need-go ## the data-plane tests with all their repetitions, up to an hour
-	@$(REPORT) $(GOTEST) -timeout 60m $(dataplane)
+test-long: need-go ## the data-plane, daemon and API tests with all their repetitions, up to an hour
+	@$(REPORT) $(GOTEST) -p 1 -timeout 60m $(dataplane) ./daemon ./api
 
 test-life: need-node web/node_modules/.package-lock.json program ## the TypeScript client against the daemon, with real packets
 	@scripts/life.sh
