@@ -18,6 +18,7 @@ const (
 	Takeover      Kind = "takeover"       // a client address that was one session's now carries another
 	Shared        Kind = "shared"         // one key from two clients by turns; both flows stay
 	Unshared      Kind = "unshared"       // one of a shared session's clients fell silent
+	Contested     Kind = "contested"      // one key from many clients that nobody answers; most of them are ignored
 	Evicted       Kind = "evicted"        // sessions dropped to stay within max_sessions (rate-limited)
 	Overflow      Kind = "overflow"       // facts or kernel events were lost; the reconciler runs
 	TableFull     Kind = "table-full"     // a sessions map has no room; the kernel decides without recording
