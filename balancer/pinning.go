@@ -15,26 +15,34 @@ func EffectivePinning(s *Service, c Capabilities) (Pinning, string) {
 	if s.Pinning == PinFlow {
 		return PinFlow, "as configured"
 	}
-	for i := range s.Key.Variants {
-		v := &s.Key.Variants[i]
-		for _, m := range v.Match {
-			if m.Offset > c.PayloadOffset {
-				return PinFlow, fmt.Sprintf("a match is at payload offset %d, nft of this kernel loads from up to %d", m.Offset, c.PayloadOffset)
-			}
-		}
-		for _, f := range v.Fields {
-			if off := f.lastLoad(); off > c.PayloadOffset {
-				return PinFlow, fmt.Sprintf("the key is at payload offset %d, nft of this kernel loads from up to %d", off, c.PayloadOffset)
-			}
-		}
-		if n := v.KeyLen(); n > c.KeyBytes {
-			return PinFlow, fmt.Sprintf("the key takes %d bytes of nft's registers, a map of this kernel holds up to %d", n, c.KeyBytes)
-		}
+	if why := s.Key.beyond(c); why != "" {
+		return PinFlow, why
 	}
 	if s.Pinning == PinSession {
 		return PinSession, "as configured"
 	}
 	return PinSession, "nft can load the key"
+}
+
+// beyond says why nft cannot load a key; "" where it can.
+func (k *Key) beyond(c Capabilities) string {
+	for i := range k.Variants {
+		v := &k.Variants[i]
+		for _, m := range v.Match {
+			if m.Offset > c.PayloadOffset {
+				return fmt.Sprintf("a match is at payload offset %d, nft of this kernel loads from up to %d", m.Offset, c.PayloadOffset)
+			}
+		}
+		for _, f := range v.Fields {
+			if off := f.lastLoad(); off > c.PayloadOffset {
+				return fmt.Sprintf("the key is at payload offset %d, nft of this kernel loads from up to %d", off, c.PayloadOffset)
+			}
+		}
+		if n := v.KeyLen(); n > c.KeyBytes {
+			return fmt.Sprintf("the key takes %d bytes of nft's registers, a map of this kernel holds up to %d", n, c.KeyBytes)
+		}
+	}
+	return ""
 }
 
 // lastLoad is the offset of the last load that nft needs for the field: one

@@ -34,6 +34,7 @@ type View struct {
 	Service   *Service
 	Pinning   Pinning // in effect
 	PinReason string
+	Loadable  bool // nft can load the key, whatever the pinning
 	Extractor hashing.Extractor
 	Bindings  Bindings
 	backends  map[uint16]backendView
@@ -101,6 +102,7 @@ func (v *View) Families() (v4, v6 bool) {
 func NewView(s *Service, caps Capabilities, states map[uint16]State, b Bindings) *View {
 	v := &View{Service: s, Bindings: b, Extractor: layout(&s.Key), backends: make(map[uint16]backendView, len(s.Backends))}
 	v.Pinning, v.PinReason = EffectivePinning(s, caps)
+	v.Loadable = s.Key.beyond(caps) == ""
 	for i := range s.Backends {
 		be := &s.Backends[i]
 		st, ok := states[be.ID]

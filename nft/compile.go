@@ -122,6 +122,9 @@ func (c *compiler) shared() {
 // service adds what one service needs in one family.
 func (c *compiler) service(v *balancer.View, v6 bool) {
 	s := &service{View: v, v6: v6, name: suffix(v6) + "-" + v.Service.Name}
+	if v.Loadable {
+		s.layouts = c.layoutsOf(s)
+	}
 	c.elementsOf(s)
 	c.slotsMap(s)
 	if v.Pinning == balancer.PinSession {
@@ -146,7 +149,7 @@ type service struct {
 	name     string           // family and service, the tail of every name
 	sessions map[int]*Map     // by key length
 	slots    string           // name of its slots map
-	layouts  []variantPayload // as many as variants
+	layouts  []variantPayload // as many as variants; none where nft cannot load the key
 }
 
 // dispatch sends the service's listeners to its chain.

@@ -216,20 +216,39 @@ func TestKeylessPacketsGoBySource(t *testing.T) {
 	}
 }
 
-// Flow pinning without Go goes by the source.
+// Flow pinning without Go goes by the key where nft can load it, so that a full
+// queue sends nobody elsewhere, and else by the source.
 func TestFlowPinningWithoutGo(t *testing.T) {
-	b := newBed(t)
-	v := b.apply(t, b.service(func(s *balancer.Service) { s.Pinning = balancer.PinFlow }))[0]
-	for _, v6 := range []bool{false, true} {
-		var list []lab.Datagram
-		for i := range 100 {
-			list = append(list, lab.Datagram{Src: client(v6, i), Dst: listener(v6), Payload: payload(i)})
-		}
-		for i, r := range b.exchange(t, list) {
-			if want := int(v.Ring(v6).At(v.SourceHash(client(v6, i)))); r.Number() != want || r.From != listener(v6) {
-				t.Fatalf("IPv6 %v: client %d was answered by backend %d from %v, want %d", v6, i, r.Number(), r.From, want)
+	for _, c := range []struct {
+		name string
+		key  func(*balancer.Service)
+		want func(v *balancer.View, at netip.AddrPort, session int) uint32
+	}{
+		{"by the key", nil, func(v *balancer.View, _ netip.AddrPort, session int) uint32 { return v.Hash(key(session)) }},
+		{"beyond nft", func(s *balancer.Service) { s.Key.Variants[0].Fields[0].Length = 61 }, func(v *balancer.View, at netip.AddrPort, _ int) uint32 {
+			return v.SourceHash(at)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBed(t)
+			v := b.apply(t, b.service(func(s *balancer.Service) {
+				s.Pinning = balancer.PinFlow
+				if c.key != nil {
+					c.key(s)
+				}
+			}))[0]
+			for _, v6 := range []bool{false, true} {
+				var list []lab.Datagram
+				for i := range 100 {
+					list = append(list, lab.Datagram{Src: client(v6, i), Dst: listener(v6), Payload: payload(i)})
+				}
+				for i, r := range b.exchange(t, list) {
+					if want := int(v.Ring(v6).At(c.want(v, client(v6, i), i))); r.Number() != want || r.From != listener(v6) {
+						t.Fatalf("IPv6 %v: client %d was answered by backend %d from %v, want %d", v6, i, r.Number(), r.From, want)
+					}
+				}
 			}
-		}
+		})
 	}
 }
 

@@ -26,32 +26,62 @@ func (c *compiler) translateChain(s *service) {
 		c.table.Timeouts = append(c.table.Timeouts, t)
 		rules = append(rules, Rule{Comment: svc.Name + ": its own timeouts", Exprs: ctTimeout(t.Name)})
 	}
-	dnat := nat(expr.NATTypeDestNAT, s.v6)
-	clean := markSet(reg(8), m.All(), 0)
 	if s.Pinning == balancer.PinSession {
 		rules = append(
 			rules,
 			Rule{Comment: svc.Name + ": our bits of the mark end here", Exprs: markSet(0, m.All(), 0)},
 			// dnat to ct zone map @targets
-			Rule{Comment: svc.Name + ": to the zone's backend", Exprs: join(loadZone(0), lookup(0, 0, c.targets[i].Name), dnat)},
+			Rule{Comment: svc.Name + ": to the zone's backend", Exprs: join(loadZone(0), lookup(0, 0, c.targets[i].Name), nat(expr.NATTypeDestNAT, s.v6))},
 			// an entry without translation would poison the flow
 			Rule{Comment: svc.Name + ": a backend that is gone", Exprs: join(counter(), drop())},
 		)
 	} else {
-		load, n := c.sourceKey(s)
-		end := reg(0).after(n)
-		rules = append(
-			rules,
-			Rule{Comment: svc.Name + ": Go knows nobody who could serve it", Exprs: join(markIs(m.Fresh()|m.Mask, m.Fresh()), c.nobody(s))},
-			// dnat to meta mark & (fresh | id) map @flowtargets; the mark is cleaned on the way
-			Rule{Comment: svc.Name + ": Go has decided", Exprs: join(markHas(m.Fresh()), markMasked(0, m.Fresh()|m.Mask), clean, lookup(0, 0, c.flowTargets[i].Name), dnat)},
-			// dnat to jhash ip saddr mod slots seed s map @slots
-			Rule{Comment: svc.Name + ": without Go, by the source", Exprs: join(clean, load, jhash(0, end, n, svc.Slots, svc.Seed), lookup(end, 0, s.slots), dnat)},
-			Rule{Comment: svc.Name + ": nobody could serve it", Exprs: c.nobody(s)},
-		)
+		rules = append(rules, c.translateFlow(s)...)
 	}
 	c.addChain("translate"+s.name, rules...)
 	c.dispatch(c.translate, s, "translate"+s.name)
+}
+
+// translateFlow: Go's decision stands in the mark of a flow's first packet.
+// Without one the kernel decides by the same hash where it can load the key,
+// and else by the source.
+func (c *compiler) translateFlow(s *service) []Rule {
+	svc := s.Service
+	m := c.marks
+	dnat := nat(expr.NATTypeDestNAT, s.v6)
+	clean := markSet(reg(8), m.All(), 0)
+	rules := []Rule{
+		{Comment: svc.Name + ": Go knows nobody who could serve it", Exprs: join(markIs(m.Fresh()|m.Mask, m.Fresh()), c.nobody(s))},
+		// dnat to meta mark & (fresh | id) map @flowtargets; the mark is cleaned on the way
+		{Comment: svc.Name + ": Go has decided", Exprs: join(markHas(m.Fresh()), markMasked(0, m.Fresh()|m.Mask), clean, lookup(0, 0, c.flowTargets[fam(s.v6)].Name), dnat)},
+		{Comment: svc.Name + ": our bits of the mark end here", Exprs: markSet(0, m.All(), 0)},
+	}
+	fallback := "fallback" + s.name
+	for i := range s.layouts {
+		p := &s.layouts[i]
+		// dnat to jhash KEY mod slots seed s map @slots
+		rules = append(
+			rules,
+			Rule{Comment: svc.Name + ": the kernel decides", Exprs: join(p.match, p.key,
+				jhash(0, p.end(), p.n, svc.Slots, svc.Seed), lookup(p.end(), 0, s.slots), dnat)},
+			Rule{Comment: svc.Name + ": it has a key, and nobody could serve it", Exprs: join(p.match, p.key, c.nobody(s))},
+		)
+		if !p.last {
+			rules = append(rules, Rule{Comment: svc.Name + ": too short for its key", Exprs: join(p.match, jumpTo(fallback))})
+		}
+	}
+	load, n := c.sourceKey(s)
+	end := reg(0).after(n)
+	bySource := []Rule{
+		// dnat to jhash ip saddr mod slots seed s map @slots
+		{Comment: svc.Name + ": without Go, by the source", Exprs: join(load, jhash(0, end, n, svc.Slots, svc.Seed), lookup(end, 0, s.slots), dnat)},
+		{Comment: svc.Name + ": nobody could serve it", Exprs: c.nobody(s)},
+	}
+	if s.Loadable && svc.Key.Fallback == balancer.FallbackDrop {
+		bySource = []Rule{{Comment: svc.Name + ": no key, dropped", Exprs: join(counter(), drop())}}
+	}
+	c.addChain(fallback, bySource...)
+	return append(rules, Rule{Comment: svc.Name + ": without its key", Exprs: jumpTo(fallback)})
 }
 
 // hooks adds the base chains. Clients and backends on this host count too:

@@ -148,7 +148,6 @@ func ranges(prefixes []netip.Prefix, v6 bool) [][2]netip.Addr {
 // steerChain: a known session's zone is set and its packet is done; any other
 // packet gets the miss mark, and the queue if it has a key.
 func (c *compiler) steerChain(s *service) {
-	s.layouts = c.layoutsOf(s)
 	svc := s.Service.Name
 	rules := c.refusals(s)
 	miss := c.marks.Miss()
