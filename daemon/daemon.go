@@ -184,7 +184,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	g.Go(named("ctsync", func() error { return d.sync.Run(syncCtx) }))
 	queue, err := nfq.Open(nfq.Options{
 		Queues: d.queues(), Snapshot: d.snapshot.Load, Facts: d.sync.Put, Flows: d.sync.ClientFlow, Refused: d.probes.Refused,
-		Now: d.now, Keeper: true, Log: d.log, Events: d.events.add,
+		Now: d.now, Keeper: true, Log: d.log, Events: d.queueEvent,
 	})
 	if err != nil {
 		stopSync()
@@ -207,6 +207,13 @@ func (d *Daemon) Run(ctx context.Context) error {
 		g.Go(named("API", func() error { return d.opts.API(ctx, d) }))
 	}
 	return g.Wait()
+}
+
+// queueEvent tells of an event of the queues. After packets went past Go there
+// are sessions and roams that it has not seen.
+func (d *Daemon) queueEvent(e event.Event) {
+	d.events.add(e)
+	d.sync.Reconcile()
 }
 
 // start puts the state into the kernel and then keeps it there until ctx ends.

@@ -280,3 +280,25 @@ func TestRestartOffTheRing(t *testing.T) {
 		})
 	}
 }
+
+// Clients roam while the daemon hangs, and the keeper lets them pass unseen:
+// their old entries must go all the same, once the daemon is back.
+func TestRoamsWhileTheDaemonHangs(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service("confirm_timeout: 1s"))
+	n := scaled(200, 50)
+	live := numbers(0, n)
+	home := b.settle(live)
+	seq := 2
+	for _, at := range []uint16{21000, 22000} { // the first time might be the start's doing
+		b.daemon.signal(syscall.SIGSTOP)
+		b.stay("while the daemon hangs", home, from(at, live, seq))
+		b.daemon.signal(syscall.SIGCONT)
+		waitFor(t, 25*time.Second, "the old entries are gone", func() bool {
+			seq++
+			b.stay("after the daemon hung", home, from(at, live, seq))
+			time.Sleep(200 * time.Millisecond)
+			return len(b.entries()) == n
+		})
+	}
+}
