@@ -25,8 +25,8 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build program web demo test test-user test-vm test-long test-life cover fuzz lint lint-web lint-openapi \
-	generate check-generated check-contract fmt man install clean help need-go need-cc need-node
+.PHONY: build program web demo test test-user test-vm test-long test-life bench bench-smoke bench-vm cover fuzz \
+	lint lint-web lint-openapi generate check-generated check-contract fmt man install clean help need-go need-cc need-node
 
 # The program alone has the pages that there are: none before "make web".
 build: $(if $(WEB),web) ## build bin/roamlb (the default)
@@ -73,6 +73,20 @@ test-long: need-go ## the data-plane tests with all their repetitions, up to an 
 
 test-life: need-node web/node_modules/.package-lock.json program ## the TypeScript client against the daemon, with real packets
 	@scripts/life.sh
+
+# The program that measures starts itself again as the daemon.
+build_bench := go build -trimpath -buildvcs=false -o bin/bench ./scripts/bench
+bench: need-go ## measure beside what the kernel does alone; writes docs/performance.md; ROUNDS=7 ONLY=new-flows
+	CGO_ENABLED=0 $(build_bench)
+	./bin/bench -rounds $(or $(ROUNDS),7) $(if $(ONLY),-only $(ONLY),-document docs/performance.md) -json bin/bench.json
+
+bench-smoke: need-go ## that the benchmarks run and count right, in a minute
+	CGO_ENABLED=0 $(build_bench)
+	./bin/bench -smoke
+
+bench-vm: need-go ## the same under Debian's kernel in QEMU, beside IPVS
+	CGO_ENABLED=0 $(build_bench)
+	scripts/stock-kernel.sh -t 7200 -- ./bin/bench -vm -rounds $(or $(ROUNDS),7) $(if $(ONLY),-only $(ONLY))
 
 cover: need-go ## coverage of every package; cover.out for "go tool cover -html"
 	go test -count=1 -timeout 5m -coverprofile=cover.out $(PKGS)

@@ -1,0 +1,54 @@
+// Command bench measures roamlb, see package bench. "make bench" runs it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/roamlb/roamlb/internal/bench"
+	"github.com/roamlb/roamlb/internal/lab"
+	"github.com/roamlb/roamlb/nfq"
+)
+
+func main() {
+	nfq.KeeperMain()
+	bench.ChildMain()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	opts := bench.Options{Out: os.Stdout, Size: bench.FullSize}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	smoke := flags.Bool("smoke", false, "small counts: that it runs and counts right, not how fast")
+	rounds := flags.Int("rounds", 7, "of each experiment")
+	only := flags.String("only", "", "experiments, separated by commas (all)")
+	flags.StringVar(&opts.JSON, "json", "", "write the results to this `file`")
+	flags.StringVar(&opts.Document, "document", "", "write the page about them to this `file`, and its plot beside it")
+	flags.StringVar(&opts.Profile, "profile", "", "write processor profiles of roamlb into this `directory`")
+	if err := flags.Parse(os.Args[1:]); err != nil {
+		return err
+	}
+	opts.Rounds = *rounds
+	if *smoke {
+		opts.Size, opts.Rounds, opts.Smoke = bench.SmokeSize, 1, true
+	}
+	if *only != "" {
+		opts.Only = strings.Split(*only, ",")
+	}
+	if err := lab.Reexec(); err != nil {
+		return err
+	}
+	return bench.Run(ctx, opts)
+}
