@@ -25,7 +25,7 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build program web demo test test-user test-vm test-long test-life bench bench-smoke bench-vm cover fuzz \
+.PHONY: build program web demo test test-kernel test-user test-vm test-long test-life bench bench-smoke bench-vm cover fuzz \
 	lint lint-web lint-openapi generate check-generated check-contract fmt man install clean help need-go need-cc need-node
 
 # The program alone has the pages that there are: none before "make web".
@@ -54,6 +54,12 @@ test: need-go need-cc ## unit and data-plane tests with the race detector; PKGS=
 	@CGO_ENABLED=1 ROAMLB_RACE=1 $(REPORT) sh -c ' \
 	$(if $(filter-out %/suite,$(packages)),$(GOTEST) -race -timeout 5m $(filter-out %/suite,$(packages));) \
 	$(if $(filter %/suite,$(packages)),$(GOTEST) -timeout 5m $(filter %/suite,$(packages));)'
+
+test-kernel: export ROAMLB_DATAPATH = kernel
+test-kernel: export CGO_ENABLED = 1
+test-kernel: export ROAMLB_RACE = 1
+test-kernel: need-go need-cc ## the data-plane suite with datapath kernel, the program with the race detector
+	@$(REPORT) $(GOTEST) -timeout 8m ./suite
 
 # Where the tests run for these two there is no compiler: the program goes along.
 test-user test-vm: export ROAMLB_BIN = $(CURDIR)/bin/roamlb

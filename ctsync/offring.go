@@ -85,8 +85,9 @@ func (t *Table) unbind(ids map[uint16]bool) {
 	}
 }
 
-// renew writes the elements of off-ring sessions again at half their time, and
-// once soon after the start.
+// renew writes the elements of off-ring sessions again at half their time, once
+// soon after the start, and soon after one was found that the kernel does not
+// know.
 func (s *Sync) renew(ctx context.Context) {
 	const look, first, pause = time.Second, 10 * time.Second, 10 * time.Second
 	for sleep(ctx, look) {
@@ -104,7 +105,7 @@ func (s *Sync) renew(ctx context.Context) {
 			if t.renewAt == 0 {
 				t.renewAt = now + int64(min(first, v.Service.SessionTTL/2))
 			}
-			due := t.renewAt <= now
+			due := t.stray.Swap(false) || t.renewAt <= now
 			if due {
 				t.renewAt = now + int64(max(v.Service.SessionTTL/2, look))
 			}
@@ -112,7 +113,11 @@ func (s *Sync) renew(ctx context.Context) {
 			if !due {
 				continue
 			}
-			es := offRing(v, recordHidden) // the hidden ones are to come to the queue
+			without := recordHidden // they are to come to the queue
+			if v.Datapath == balancer.DatapathKernel {
+				without = 0 // there is none
+			}
+			es := offRing(v, without)
 			if len(es) == 0 {
 				continue
 			}

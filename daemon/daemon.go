@@ -71,7 +71,8 @@ type Daemon struct {
 	sync      *ctsync.Sync
 	queue     *nfq.Queues
 	probes    *health.Checker
-	findings  findings // of the probes, not told yet
+	findings  findings    // of the probes, not told yet
+	copies    *nfq.Copies // of what the kernel decides by itself; nil where it cannot send any
 
 	snapshot atomic.Pointer[balancer.Snapshot]
 	change   sync.Mutex // held while the configuration changes; guards the following
@@ -192,6 +193,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return errors.Join(err, g.Wait(), watcher.Close())
 	}
 	d.queue = queue
+	if d.copies, err = d.openCopies(); err != nil {
+		stop()
+		stopSync()
+		return errors.Join(err, queue.Run(ctx), g.Wait(), watcher.Close())
+	}
+	if d.copies != nil {
+		g.Go(named("copies", func() error { return d.copies.Run(ctx) }))
+	}
 	d.rules.Quiesce(func(change func() error) error {
 		defer d.sync.Reconcile() // what went past Go meanwhile
 		return queue.WhileEmpty(change)
@@ -214,6 +223,17 @@ func (d *Daemon) Run(ctx context.Context) error {
 func (d *Daemon) queueEvent(e event.Event) {
 	d.events.add(e)
 	d.sync.Reconcile()
+}
+
+// openCopies takes the copies that services with datapath kernel send.
+func (d *Daemon) openCopies() (*nfq.Copies, error) {
+	if !d.rules.Features().Copies {
+		return nil, nil
+	}
+	return nfq.OpenCopies(nfq.CopiesOptions{
+		Group: balancer.LogGroup, Snapshot: d.snapshot.Load, Facts: d.sync.Put, Now: d.now,
+		Lost: d.sync.Reconcile, Log: d.log, Events: d.events.add,
+	})
 }
 
 // start puts the state into the kernel and then keeps it there until ctx ends.
@@ -250,6 +270,10 @@ func (d *Daemon) sayQueues() {
 	for _, q := range d.queue.Stats() {
 		d.log.Info("queue", "number", q.Queue, "packets", q.Packets, "bursts", q.Bursts, "verdicts", q.Verdicts)
 	}
+	if d.copies != nil {
+		c := d.copies.Stats()
+		d.log.Info("copies", "packets", c.Copies, "losses", c.Losses)
+	}
 }
 
 // saySessions logs what the services' sessions have come to.
@@ -263,7 +287,8 @@ func (d *Daemon) saySessions() {
 // sayServices logs how each service is pinned, and why.
 func (d *Daemon) sayServices(s *balancer.Snapshot) {
 	for _, v := range s.Views {
-		d.log.Info("service", "name", v.Service.Name, "pinning", v.Pinning, "reason", v.PinReason, "backends", len(v.Service.Backends))
+		d.log.Info("service", "name", v.Service.Name, "pinning", v.Pinning, "reason", v.PinReason,
+			"datapath", v.Datapath, "datapath_reason", v.PathReason, "backends", len(v.Service.Backends))
 	}
 }
 

@@ -93,6 +93,10 @@ func (c *compiler) record(s *service) []Rule {
 	svc := s.Service.Name
 	m := c.marks
 	var rules []Rule
+	end := recordedChain
+	if s.Datapath == balancer.DatapathKernel {
+		end = toldChain
+	}
 	for i := range s.layouts {
 		p := &s.layouts[i]
 		learn := func(comment string, when [][]byte, timeout time.Duration) Rule {
@@ -103,11 +107,14 @@ func (c *compiler) record(s *service) []Rule {
 			learn("a session that a backend has answered", markHas(m.Long()), ConfirmedTimeout),
 			learn("a new session", markIs(m.Long()|m.Hold(), 0), UnconfirmedTimeout),
 		)
+		if s.Datapath == balancer.DatapathKernel {
+			rules = append(rules, learn("a session whose flow is answered", ctStateEstablished(), ConfirmedTimeout))
+		}
 		if !p.last {
-			rules = append(rules, Rule{Comment: svc + ": recorded", Exprs: join(p.match, jumpTo(recordedChain))})
+			rules = append(rules, Rule{Comment: svc + ": recorded", Exprs: join(p.match, jumpTo(end))})
 		}
 	}
-	return append(rules, Rule{Comment: svc + ": recorded", Exprs: jumpTo(recordedChain)})
+	return append(rules, Rule{Comment: svc + ": recorded", Exprs: jumpTo(end)})
 }
 
 // recordedChain sends on what record has dealt with.

@@ -172,6 +172,12 @@ func ctStateNew() [][]byte {
 		bitwise(0, expr.CtStateBitNEW, 0), cmp(0, false, host32(0)))
 }
 
+// ctStateEstablished: `ct state established`: there was a reply.
+func ctStateEstablished() [][]byte {
+	return encode(&expr.Ct{Key: expr.CtKeySTATE, Register: reg(0).nr()},
+		bitwise(0, expr.CtStateBitESTABLISHED, 0), cmp(0, false, host32(0)))
+}
+
 // ctOriginal: `ct direction original`.
 func ctOriginal() [][]byte {
 	return encode(&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg(0).nr()}, cmp(0, true, []byte{expr.CtDirOriginal}))

@@ -173,7 +173,7 @@ func (c *compiler) steerChain(s *service) {
 
 // ask sends a packet to Go, or, where the kernel decides, on to bind.
 func (c *compiler) ask(s *service) [][]byte {
-	if s.Service.Datapath == balancer.DatapathKernel {
+	if s.Datapath == balancer.DatapathKernel {
 		return accept()
 	}
 	return c.toGo()

@@ -45,6 +45,7 @@ func contenders(v *balancer.View) []contender {
 		}},
 		{name: session, about: "roamlb, session pinning", start: roamlb()},
 		{name: flow, about: "roamlb, flow pinning", start: roamlb("pinning: flow")},
+		{name: kernel, about: "roamlb, session pinning, datapath kernel", start: roamlb("datapath: kernel")},
 		{name: simple, about: "go-nfqueue, one callback and one verdict a packet", start: func(b *bed) (*running, error) {
 			if err := addCallback(b.net.LB); err != nil {
 				return nil, err
