@@ -90,6 +90,7 @@ bench-smoke: need-go ## that the benchmarks run and count right, in a minute
 	CGO_ENABLED=0 $(build_bench)
 	./bin/bench -smoke
 
+bench-vm: export ROAMLB_VM = 1
 bench-vm: need-go ## the same under Debian's kernel in QEMU, beside IPVS
 	CGO_ENABLED=0 $(build_bench)
 	scripts/stock-kernel.sh -t 7200 -- ./bin/bench -vm -rounds $(or $(ROUNDS),7) $(if $(ONLY),-only $(ONLY))

@@ -321,6 +321,9 @@ func (d *Daemon) housekeeping(ctx context.Context, drift <-chan struct{}) error 
 	for {
 		select {
 		case <-ctx.Done():
+			if d.copies != nil {
+				<-d.copies.Ended() // they belong to it
+			}
 			d.saveSessions()
 			return nil
 		case <-drift:

@@ -38,6 +38,7 @@ type Copies struct {
 	told   time.Time // of losses, last
 	copies atomic.Uint64
 	losses atomic.Uint64
+	ended  chan struct{} // closed when Run has read the last
 }
 
 const (
@@ -46,6 +47,9 @@ const (
 	copiesAtOnce   = 64
 	copiesPatience = 1 // hundredths of a second
 	copiesBuffer   = 32 << 10
+	// copiesFarewell is how long Run still reads in the end: twice that, and time
+	// for the kernel's timer to be late.
+	copiesFarewell = 30 * time.Millisecond
 	// copiesInbox has room for one copy of the largest packet.
 	copiesInbox = 80 << 10
 	copiesQueue = 16 << 20
@@ -62,7 +66,7 @@ func OpenCopies(opts CopiesOptions) (*Copies, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open group %d: %w", opts.Group, err)
 	}
-	c := &Copies{opts: opts, conn: conn, inbox: newInboxOf(copiesAtOnce/4, copiesInbox)}
+	c := &Copies{opts: opts, conn: conn, inbox: newInboxOf(copiesAtOnce/4, copiesInbox), ended: make(chan struct{})}
 	if err := c.bind(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open group %d: %w", opts.Group, err), conn.Close())
 	}
@@ -129,14 +133,16 @@ func (c *Copies) receive() (n int, err error) {
 	return n, err
 }
 
-// Run reads until ctx ends, and then returns nil.
+// Run reads until ctx ends and the kernel has sent what it had gathered by
+// then, and returns nil.
 func (c *Copies) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer close(c.ended)
+	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetReadDeadline(time.Now().Add(copiesFarewell)) })
 	defer stop()
 	for {
 		n, err := c.receive()
 		switch {
-		case ctx.Err() != nil:
+		case err != nil && ctx.Err() != nil:
 			return c.conn.Close()
 		case errors.Is(err, unix.ENOBUFS):
 			c.lost()
@@ -147,6 +153,9 @@ func (c *Copies) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// Ended is closed when Run has told the last copy.
+func (c *Copies) Ended() <-chan struct{} { return c.ended }
 
 // burst turns copies into facts.
 func (c *Copies) burst(n int) {

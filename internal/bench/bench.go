@@ -20,8 +20,10 @@ type Options struct {
 	Out    io.Writer // takes what happens, line by line, and the table
 	Size   Size
 	Smoke  bool     // only that it runs and counts right is of interest
+	IPVS   bool     // measure it too; the kernel must have it
 	Rounds int      // of each experiment
 	Only   []string // experiments; empty: all
+	Among  []string // contenders; empty: all
 	// JSON and Document are files to write: the results, and the page about
 	// them, with its plot beside it. Empty: none.
 	JSON, Document string
@@ -52,6 +54,11 @@ var (
 	FullSize = Size{
 		Flows: 200_000, Packets: 1_000_000, Established: 1000, Timed: 40_000, TimedRate: 20_000,
 		Roaming: 10_000, Roams: 5, RoamRate: 10_000, Sessions: []int{1000, 10_000, 100_000, 1_000_000}, Services: 1000, Slots: 16381, Rest: 10 * time.Second,
+	}
+	// VMSize is for a kernel on an emulated processor, which is ten times slower.
+	VMSize = Size{
+		Flows: 20_000, Packets: 50_000, Established: 1000, Timed: 2000, TimedRate: 500,
+		Roaming: 500, Roams: 2, RoamRate: 500, Sessions: []int{1000, 10_000}, Services: 100, Slots: 16381, Rest: 10 * time.Second,
 	}
 	SmokeSize = Size{
 		Flows: 5000, Packets: 10_000, Established: 100, Timed: 500, TimedRate: 2000,
@@ -101,7 +108,7 @@ func Run(ctx context.Context, opts Options) error {
 	if r.view, err = newView(); err != nil {
 		return err
 	}
-	r.contenders = contenders(r.view)
+	r.contenders = contenders(r.view, opts.IPVS)
 	r.results.Machine = thisMachine()
 	r.results.Taken, r.results.Rounds, r.results.Size = r.begun.UTC().Truncate(time.Second), opts.Rounds, opts.Size
 	fmt.Fprintf(opts.Out, "%s\n", r.results.Machine)
@@ -158,7 +165,7 @@ func (r *runner) packets(count int) [][]byte {
 func (r *runner) each(names []string, do func(contender) (Sample, error)) error {
 	var list []contender
 	for _, c := range r.contenders {
-		if slices.Contains(names, c.name) {
+		if slices.Contains(names, c.name) && (len(r.opts.Among) == 0 || slices.Contains(r.opts.Among, c.name)) {
 			list = append(list, c)
 		}
 	}

@@ -15,7 +15,7 @@ type contender struct {
 	name  string // as results and tables call it
 	about string // for people
 	start func(*bed) (*running, error)
-	one   bool // it knows one backend only
+	home  func(v *balancer.View, session int) uint8 // the backend where a session belongs; 0 for any
 }
 
 // The contenders' names.
@@ -34,19 +34,20 @@ const (
 // allContenders is the order of tables.
 var allContenders = []string{dnat, hash, session, flow, kernel, simple, ipvsMH, ipvsSH}
 
-// contenders are all that this kernel can run.
-func contenders(v *balancer.View) []contender {
-	return []contender{
-		{name: dnat, about: "plain nft DNAT to one backend", one: true, start: func(b *bed) (*running, error) {
+// contenders are all of them, with IPVS or not: not every kernel has it, and
+// to ask for it loads its modules.
+func contenders(v *balancer.View, withIPVS bool) []contender {
+	list := []contender{
+		{name: dnat, about: "plain nft DNAT to one backend", home: first, start: func(b *bed) (*running, error) {
 			return &running{}, addDNAT(b.net.LB)
 		}},
-		{name: hash, about: "nft jhash of the key into a map, in the kernel", start: func(b *bed) (*running, error) {
+		{name: hash, about: "nft jhash of the key into a map, in the kernel", home: homeOf, start: func(b *bed) (*running, error) {
 			return &running{}, addHash(b.net.LB, v)
 		}},
-		{name: session, about: "roamlb, session pinning", start: roamlb()},
-		{name: flow, about: "roamlb, flow pinning", start: roamlb("pinning: flow")},
-		{name: kernel, about: "roamlb, session pinning, datapath kernel", start: roamlb("datapath: kernel")},
-		{name: simple, about: "go-nfqueue, one callback and one verdict a packet", start: func(b *bed) (*running, error) {
+		{name: session, about: "roamlb, session pinning", home: homeOf, start: roamlb()},
+		{name: flow, about: "roamlb, flow pinning", home: homeOf, start: roamlb("pinning: flow")},
+		{name: kernel, about: "roamlb, session pinning, datapath kernel", home: homeOf, start: roamlb("datapath: kernel")},
+		{name: simple, about: "go-nfqueue, one callback and one verdict a packet", home: homeOf, start: func(b *bed) (*running, error) {
 			if err := addCallback(b.net.LB); err != nil {
 				return nil, err
 			}
@@ -54,7 +55,19 @@ func contenders(v *balancer.View) []contender {
 			return &running{child: c}, err
 		}},
 	}
+	if !withIPVS {
+		return list
+	}
+	for name, scheduler := range map[string]string{ipvsMH: "mh", ipvsSH: "sh"} {
+		list = append(list, contender{name: name, about: "IPVS by NAT, scheduler " + scheduler, home: anywhere, start: func(b *bed) (*running, error) {
+			return &running{}, addIPVS(b.net.LB, scheduler)
+		}})
+	}
+	return list
 }
+
+func first(*balancer.View, int) uint8    { return 1 }
+func anywhere(*balancer.View, int) uint8 { return 0 }
 
 // roamlb starts the daemon with further members of the service.
 func roamlb(members ...string) func(*bed) (*running, error) {

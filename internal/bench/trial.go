@@ -22,12 +22,7 @@ type trial struct {
 // newTrial starts a contender. The packets are numbered as home and tally have
 // them.
 func newTrial(c contender, v *balancer.View, list [][]byte, sessions int, members ...string) (t *trial, err error) {
-	t = &trial{contender: c, tally: newTally(sessions, func(i int) uint8 {
-		if c.one {
-			return 1
-		}
-		return homeOf(v, i)
-	})}
+	t = &trial{contender: c, tally: newTally(sessions, func(i int) uint8 { return c.home(v, i) })}
 	if t.bed, err = newBed(members...); err != nil {
 		return nil, err
 	}

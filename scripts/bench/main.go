@@ -32,8 +32,10 @@ func run(ctx context.Context) error {
 	opts := bench.Options{Out: os.Stdout, Size: bench.FullSize}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	smoke := flags.Bool("smoke", false, "small counts: that it runs and counts right, not how fast")
+	vm := flags.Bool("vm", false, "counts for an emulated processor, and IPVS too")
 	rounds := flags.Int("rounds", 7, "of each experiment")
 	only := flags.String("only", "", "experiments, separated by commas (all)")
+	among := flags.String("among", "", "contenders, separated by commas (all)")
 	flags.StringVar(&opts.JSON, "json", "", "write the results to this `file`")
 	flags.StringVar(&opts.Document, "document", "", "write the page about them to this `file`, and its plot beside it")
 	flags.StringVar(&opts.Profile, "profile", "", "write processor profiles of roamlb into this `directory`")
@@ -41,11 +43,17 @@ func run(ctx context.Context) error {
 		return err
 	}
 	opts.Rounds = *rounds
+	if *vm {
+		opts.Size, opts.IPVS = bench.VMSize, true
+	}
 	if *smoke {
 		opts.Size, opts.Rounds, opts.Smoke = bench.SmokeSize, 1, true
 	}
 	if *only != "" {
 		opts.Only = strings.Split(*only, ",")
+	}
+	if *among != "" {
+		opts.Among = strings.Split(*among, ",")
 	}
 	if err := lab.Reexec(); err != nil {
 		return err
