@@ -82,6 +82,7 @@ func experiments() []experiment {
 		{name: roams, about: "sessions that roam", round: (*runner).roams},
 		{name: change, about: "one of a hundred backends changes", round: (*runner).change},
 		{name: start, about: "start with many services", round: (*runner).start},
+		{name: restart, about: "restart with many sessions", round: (*runner).restart, most: 3},
 		{name: sizes, about: "few sessions and many", round: (*runner).sizes, most: 3},
 	}
 }

@@ -20,6 +20,7 @@ func describe(s Sample) string {
 	add(p50, "p50 %.0f µs")
 	add(p99, "p99 %.0f µs")
 	add(seconds, "%.3f s")
+	add(reconciled, "reconciled after %.3f s")
 	add(heap, "%.0f bytes of Go heap")
 	add(slab, "%.0f bytes in the kernel")
 	add(cpuMachine, "%.2f µs of processor a packet")

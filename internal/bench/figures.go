@@ -107,6 +107,10 @@ func largeFigures(s samples, size Size) []Figure {
 		add(fmt.Sprintf("Go heap a session at %d, %s", many, c), "bytes", 200, s.of(sizes, c, many).values(heap))
 	}
 	add("one of 100 backends changed, to the kernel", "s", 0.050, s.of(change, session, 0).values(seconds))
+	again := s.of(restart, session, many)
+	add(fmt.Sprintf("restart with %d sessions, to the first decision", many), "s", 10, again.values(seconds))
+	add("compared with conntrack after it", "s", 60, again.values(reconciled))
+	add("lost meanwhile", "packets", 0, again.values(lost))
 	add(fmt.Sprintf("start with %d services", size.Services), "s", 5, s.of(start, session, 0).values(seconds))
 	return all
 }

@@ -27,6 +27,7 @@ const (
 	p50        = "p50_us"       // µs
 	p99        = "p99_us"       // µs
 	seconds    = "seconds"      // s
+	reconciled = "reconciled"   // s
 	leftBehind = "left_behind"  // entries of clients that have roamed away
 	heap       = "heap_bytes"   // a session
 	slab       = "kernel_bytes" // a session

@@ -51,7 +51,7 @@ func serve(path string) error {
 	ready := make(chan struct{})
 	d, err := daemon.New(daemon.Options{
 		File: file, Reload: load, HUP: s.hup, Events: s.note,
-		Log:   slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Log:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Ready: func() { close(ready) },
 	})
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,26 +13,13 @@ const sizes = "sizes"
 
 // sizes measures what a packet costs among few sessions and among many, and
 // what a session takes of memory.
-func (r *runner) sizes(ctx context.Context) (err error) {
-	list := slices.Clone(r.opts.Size.Sessions)
-	most := slices.Max(list)
-	restore, err := raiseLimits(most + most/2)
-	if err != nil {
-		fmt.Fprintf(r.opts.Out, "            conntrack's limits cannot be raised: %v\n", err)
-	}
-	defer func() { err = errors.Join(err, restore()) }()
-	room, err := limit()
-	if err != nil {
-		return err
-	}
-	for _, n := range list {
-		if n >= room {
-			fmt.Fprintf(r.opts.Out, "            %d sessions left out: conntrack has room for %d\n", n, room)
-			continue
-		}
-		err := r.each([]string{dnat, hash, session, flow, kernel}, func(c contender) (Sample, error) {
-			values, err := r.sized(ctx, c, n)
-			return Sample{Experiment: sizes, Sessions: n, Values: values}, err
+func (r *runner) sizes(ctx context.Context) error {
+	for _, n := range r.opts.Size.Sessions {
+		err := r.withRoom(n, func() error {
+			return r.each([]string{dnat, hash, session, flow, kernel}, func(c contender) (Sample, error) {
+				values, err := r.sized(ctx, c, n)
+				return Sample{Experiment: sizes, Sessions: n, Values: values}, err
+			})
 		})
 		if err != nil {
 			return fmt.Errorf("%d sessions: %w", n, err)
@@ -42,16 +28,43 @@ func (r *runner) sizes(ctx context.Context) (err error) {
 	return nil
 }
 
-func (r *runner) sized(ctx context.Context, c contender, n int) (values map[string]float64, err error) {
+// withRoom calls do while conntrack has room for n sessions, and says so where
+// it has not.
+func (r *runner) withRoom(n int, do func() error) (err error) {
+	restore, err := raiseLimits(n + n/2)
+	defer func() { err = errors.Join(err, restore()) }()
+	if err != nil {
+		fmt.Fprintf(r.opts.Out, "            conntrack's limits cannot be raised: %v\n", err)
+	}
+	room, err := limit()
+	if err != nil {
+		return err
+	}
+	if n >= room {
+		fmt.Fprintf(r.opts.Out, "            %d sessions left out: conntrack has room for %d\n", n, room)
+		return nil
+	}
+	return do()
+}
+
+// sizedTrial is a trial of n sessions that stay although nobody answers them.
+func (r *runner) sizedTrial(c contender, n int) (*trial, error) {
 	t, err := newTrial(c, r.view, r.packets(n), n, "session_ttl: 10m")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, t.bed.close()) }()
-	// Nobody answers; entries must live until all are there.
 	if err := t.bed.net.LB.SetSysctl("net.netfilter.nf_conntrack_udp_timeout", "600"); err != nil {
-		return nil, errors.Join(err, t.running.stop())
+		return nil, errors.Join(err, t.close())
 	}
+	return t, nil
+}
+
+func (r *runner) sized(ctx context.Context, c contender, n int) (values map[string]float64, err error) {
+	t, err := r.sizedTrial(c, n)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, t.bed.close()) }()
 	before, err := t.memory()
 	if err != nil {
 		return nil, errors.Join(err, t.running.stop())
