@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/xml"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -91,7 +92,7 @@ func TestDocument(t *testing.T) {
 	}
 	plot := plotOf(r)
 	for d := xml.NewDecoder(strings.NewReader(plot)); ; {
-		if _, err := d.Token(); err == io.EOF {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			t.Fatalf("%v in\n%s", err, plot)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os/exec"
 
 	"github.com/mdlayher/netlink"
@@ -18,7 +19,7 @@ const (
 	ipvsNewService = 1
 	ipvsNewDest    = 5
 
-	ipvsService = 1
+	ipvsService = unix.NLA_F_NESTED | 1
 	ipvsDest    = 2
 
 	ipvsServiceFamily    = 1
@@ -103,25 +104,18 @@ func addIPVS(n *lab.Namespace, scheduler string) error {
 		return err
 	}
 	defer i.conn.Close()
-	service := func(a *netlink.AttributeEncoder) error {
-		a.Uint16(ipvsServiceFamily, unix.AF_INET)
-		a.Uint16(ipvsServiceProtocol, unix.IPPROTO_UDP)
-		a.Bytes(ipvsServiceAddr, append(listener.Addr().AsSlice(), make([]byte, ipvsAddrLen-4)...))
-		a.Bytes(ipvsServicePort, binary.BigEndian.AppendUint16(nil, listener.Port()))
-		a.String(ipvsServiceScheduler, scheduler)
-		a.Bytes(ipvsServiceFlags, make([]byte, ipvsFlagsLen))
-		a.Uint32(ipvsServiceTimeout, 0)
-		a.Uint32(ipvsServiceNetmask, ipvsFullNetmask)
-		return nil
+	service, err := ipvsServiceOf(scheduler)
+	if err != nil {
+		return err
 	}
-	if _, err := i.ask(i.family, ipvsNewService, netlink.Acknowledge, func(a *netlink.AttributeEncoder) { a.Nested(ipvsService, service) }); err != nil {
+	if _, err := i.ask(i.family, ipvsNewService, netlink.Acknowledge, func(a *netlink.AttributeEncoder) { a.Bytes(ipvsService, service) }); err != nil {
 		return fmt.Errorf("add ipvs service: %w", err)
 	}
 	for b := range backends {
 		_, err := i.ask(i.family, ipvsNewDest, netlink.Acknowledge, func(a *netlink.AttributeEncoder) {
-			a.Nested(ipvsService, service)
+			a.Bytes(ipvsService, service)
 			a.Nested(ipvsDest, func(a *netlink.AttributeEncoder) error {
-				a.Bytes(ipvsDestAddr, append(lab.BackendIPv4(b+1).AsSlice(), make([]byte, ipvsAddrLen-4)...))
+				a.Bytes(ipvsDestAddr, ipvsAddr(lab.BackendIPv4(b+1)))
 				a.Bytes(ipvsDestPort, binary.BigEndian.AppendUint16(nil, port))
 				a.Uint32(ipvsDestMethod, 0)
 				a.Uint32(ipvsDestWeight, 1)
@@ -137,3 +131,20 @@ func addIPVS(n *lab.Namespace, scheduler string) error {
 	}
 	return nil
 }
+
+// ipvsServiceOf is the attributes of the listener's service.
+func ipvsServiceOf(scheduler string) ([]byte, error) {
+	a := netlink.NewAttributeEncoder()
+	a.Uint16(ipvsServiceFamily, unix.AF_INET)
+	a.Uint16(ipvsServiceProtocol, unix.IPPROTO_UDP)
+	a.Bytes(ipvsServiceAddr, ipvsAddr(listener.Addr()))
+	a.Bytes(ipvsServicePort, binary.BigEndian.AppendUint16(nil, listener.Port()))
+	a.String(ipvsServiceScheduler, scheduler)
+	a.Bytes(ipvsServiceFlags, make([]byte, ipvsFlagsLen))
+	a.Uint32(ipvsServiceTimeout, 0)
+	a.Uint32(ipvsServiceNetmask, ipvsFullNetmask)
+	return a.Encode()
+}
+
+// ipvsAddr is union nf_inet_addr: an IPv4 address, filled up.
+func ipvsAddr(a netip.Addr) []byte { return append(a.AsSlice(), make([]byte, ipvsAddrLen-4)...) }

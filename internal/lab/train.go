@@ -86,7 +86,8 @@ func (t *Train) SendTimed(ctx context.Context, rate int, at []int64) error {
 			return fmt.Errorf("send train: %w", err)
 		}
 		due := unix.NsecToTimespec(start.Nano() + int64(i)*int64(time.Second)/int64(rate))
-		for unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &due, nil) == unix.EINTR {
+		for interrupted := true; interrupted; {
+			interrupted = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &due, nil) == unix.EINTR
 		}
 		at[i] = time.Now().UnixNano()
 		if _, err := t.socket.sendAll(t.headers[i : i+1]); err != nil {
