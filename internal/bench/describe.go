@@ -23,7 +23,7 @@ func describe(s Sample) string {
 	add(reconciled, "reconciled after %.3f s")
 	add(heap, "%.0f bytes of Go heap")
 	add(slab, "%.0f bytes in the kernel")
-	add(cpuMachine, "%.2f µs of processor a packet")
+	add(cpuTogether, "%.2f µs of processor a packet")
 	add(cpuProcess, "of it Go %.2f")
 	add(asked, "asked %.0f")
 	add(lost, "lost %.0f")

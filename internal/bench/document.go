@@ -52,7 +52,10 @@ otherwise meets all alike, so the ratios within a round say more than the rates.
 - "Established" is as fast as the generator can, over 1,000 known flows.
 - Delays are from the sending system call to the arrival in the backend's
   namespace as the kernel noted it.
-- Processor time is the whole machine's, a packet: generator and backends too.
+- Processor time is that of generator, backends and daemon together, a packet. The
+  kernel forwards a packet on the time of who sends it, or of who lets it go on.
+  The whole machine's is beside it: with what the kernel does in threads of its
+  own, and whatever else ran.
 - A roam's figure is from the backend's answer at the new address until conntrack
   tells of the old entry's end.
 
@@ -99,13 +102,13 @@ type column struct{ title, value string }
 
 var documentTables = []documentTable{
 	{"New flows", newFlows, []column{
-		{"flows/s", rate}, {"processor, µs", cpuMachine}, {"of it the daemon's, µs", cpuProcess}, {"asked in user space", asked}, {"lost", lost}, {"misplaced", misplaced},
+		{"flows/s", rate}, {"processor, µs", cpuTogether}, {"of it the daemon's, µs", cpuProcess}, {"the whole machine, µs", cpuMachine}, {"asked in user space", asked}, {"lost", lost}, {"misplaced", misplaced},
 	}},
 	{"New flows at the highest rate of the kernel alone", overload, []column{
 		{"flows/s", rate}, {"asked in user space", asked}, {"lost", lost}, {"misplaced", misplaced},
 	}},
 	{"Established flows", established, []column{
-		{"packets/s", rate}, {"processor, µs", cpuMachine}, {"lost", lost}, {"misplaced", misplaced},
+		{"packets/s", rate}, {"processor, µs", cpuTogether}, {"the whole machine, µs", cpuMachine}, {"lost", lost}, {"misplaced", misplaced},
 	}},
 	{"The first packet's delay", delay, []column{{"p50, µs", p50}, {"p99, µs", p99}, {"lost", lost}}},
 	{"Roams", roams, []column{{"p50, µs", p50}, {"p99, µs", p99}, {"left behind", leftBehind}, {"lost", lost}}},

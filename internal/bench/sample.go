@@ -15,22 +15,26 @@ type Sample struct {
 
 // Names of values, with their units.
 const (
-	rate       = "rate"         // datagrams that arrived, a second
-	offered    = "offered"      // a second; 0: as fast as possible
-	sent       = "sent"         // datagrams
-	lost       = "lost"         // datagrams
-	misplaced  = "misplaced"    // datagrams
-	asked      = "asked"        // packets that user space has answered
-	cpuMachine = "cpu_us"       // processor time a packet of the whole machine, generator and sinks too, in µs
-	cpuProcess = "cpu_go_us"    // of it the contender's process, in µs
-	load       = "load"         // what else the machine did just before, as a share of one processor
-	p50        = "p50_us"       // µs
-	p99        = "p99_us"       // µs
-	seconds    = "seconds"      // s
-	reconciled = "reconciled"   // s
-	leftBehind = "left_behind"  // entries of clients that have roamed away
-	heap       = "heap_bytes"   // a session
-	slab       = "kernel_bytes" // a session
+	rate       = "rate"      // datagrams that arrived, a second
+	offered    = "offered"   // a second; 0: as fast as possible
+	sent       = "sent"      // datagrams
+	lost       = "lost"      // datagrams
+	misplaced  = "misplaced" // datagrams
+	asked      = "asked"     // packets that user space has answered
+	cpuMachine = "cpu_us"    // processor time a packet of the whole machine, generator and sinks too, in µs
+	// cpuTogether is that of the generator, the backends and the contender's
+	// process alone: what the kernel does for a packet is done on the time of
+	// who sends it, or lets it go on.
+	cpuTogether = "cpu_together_us"
+	cpuProcess  = "cpu_go_us"    // of it the contender's process, in µs
+	load        = "load"         // what else the machine did just before, as a share of one processor
+	p50         = "p50_us"       // µs
+	p99         = "p99_us"       // µs
+	seconds     = "seconds"      // s
+	reconciled  = "reconciled"   // s
+	leftBehind  = "left_behind"  // entries of clients that have roamed away
+	heap        = "heap_bytes"   // a session
+	slab        = "kernel_bytes" // a session
 )
 
 // distribution is the median of some values and what they lie between.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/roamlb/roamlb/balancer"
@@ -69,23 +70,28 @@ func (t *trial) run(ctx context.Context, first, count, perSecond int) (map[strin
 	arrived := float64(t.tally.arrived.Load())
 	return map[string]float64{
 		offered: float64(perSecond), sent: float64(took), lost: float64(took) - arrived,
-		misplaced:  float64(t.tally.misplaced.Load()),
-		rate:       arrived / max(t.bed.last().Sub(start).Seconds(), 1e-6),
-		cpuMachine: microseconds(ended.machine-began.machine) / max(arrived, 1),
-		cpuProcess: microseconds(ended.process-began.process) / max(arrived, 1),
+		misplaced:   float64(t.tally.misplaced.Load()),
+		rate:        arrived / max(t.bed.last().Sub(start).Seconds(), 1e-6),
+		cpuMachine:  microseconds(ended.machine-began.machine) / max(arrived, 1),
+		cpuTogether: microseconds(ended.own+ended.process-began.own-began.process) / max(arrived, 1),
+		cpuProcess:  microseconds(ended.process-began.process) / max(arrived, 1),
 	}, nil
 }
 
 // times are the processor times of a moment.
-type times struct{ machine, process time.Duration }
+type times struct{ machine, own, process time.Duration }
 
 func (t *trial) times() (times, error) {
 	machine, err := machineTime()
 	if err != nil {
 		return times{}, err
 	}
+	own, err := processTime(os.Getpid())
+	if err != nil {
+		return times{}, err
+	}
 	process, err := t.running.time()
-	return times{machine, process}, err
+	return times{machine, own, process}, err
 }
 
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
