@@ -46,9 +46,11 @@ const (
 	// on together: a fact is late by so much at most.
 	copiesAtOnce   = 64
 	copiesPatience = 1 // hundredths of a second
-	copiesBuffer   = 32 << 10
-	// copiesFarewell is how long Run still reads in the end: twice that, and time
-	// for the kernel's timer to be late.
+	// copiesBuffer holds them if they are short. A little more, with what the
+	// kernel adds, and each would take twice the memory of the socket's share.
+	copiesBuffer = 16<<10 - 512
+	// copiesFarewell is how long Run still reads in the end: twice the patience,
+	// and time for the kernel's timer to be late.
 	copiesFarewell = 30 * time.Millisecond
 	// copiesInbox has room for one copy of the largest packet.
 	copiesInbox = 80 << 10
@@ -83,7 +85,9 @@ func (c *Copies) bind() (err error) {
 	}
 	for deadline := time.Now().Add(bindPatience); ; time.Sleep(5 * time.Millisecond) {
 		err := c.ask(appendGroup(nil, c.opts.Group))
-		if !errors.Is(err, unix.EBUSY) {
+		// Of another's group the kernel says EPERM, as to who lacks CAP_NET_ADMIN:
+		// but that one has not come so far.
+		if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EPERM) {
 			return err
 		}
 		if time.Now().After(deadline) {

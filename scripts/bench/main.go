@@ -36,6 +36,7 @@ func run(ctx context.Context) error {
 	rounds := flags.Int("rounds", 7, "of each experiment")
 	only := flags.String("only", "", "experiments, separated by commas (all)")
 	among := flags.String("among", "", "contenders, separated by commas (all)")
+	rest := flags.Duration("rest", -1, "wait for the machine to rest for at most this long before each measurement")
 	flags.StringVar(&opts.JSON, "json", "", "write the results to this `file`")
 	flags.StringVar(&opts.Document, "document", "", "write the page about them to this `file`, and its plot beside it")
 	flags.StringVar(&opts.Profile, "profile", "", "write processor profiles of roamlb into this `directory`")
@@ -48,6 +49,9 @@ func run(ctx context.Context) error {
 	}
 	if *smoke {
 		opts.Size, opts.Rounds, opts.Smoke = bench.SmokeSize, 1, true
+	}
+	if *rest >= 0 {
+		opts.Size.Rest = *rest
 	}
 	if *only != "" {
 		opts.Only = strings.Split(*only, ",")
