@@ -65,11 +65,12 @@ func processTime(pid int) (time.Duration, error) {
 
 // settle waits until the machine has next to nothing to do, such as taking the
 // last network down, as long as there is patience, and returns how busy it was
-// in the end, as a share of one processor.
+// in the end, as a share of one processor. It looks once at least.
 func settle(ctx context.Context, patience time.Duration) (float64, error) {
 	const look, quiet = 100 * time.Millisecond, 0.15
 	load := 0.0
-	for deadline, calm := time.Now().Add(patience), 0; calm < 2 && time.Now().Before(deadline); {
+	deadline := time.Now().Add(patience)
+	for looks, calm := 0, 0; looks == 0 || calm < 2 && time.Now().Before(deadline); looks++ {
 		before, err := machineTime()
 		if err != nil {
 			return 0, err
