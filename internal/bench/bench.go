@@ -93,7 +93,7 @@ type runner struct {
 	opts       Options
 	view       *balancer.View
 	contenders []contender
-	made       map[int][][]byte // packets, by how many
+	made       [][]byte // packets of the first sessions
 	results    Results
 	round      int
 	begun      time.Time
@@ -104,7 +104,7 @@ type runner struct {
 // was not reached is none. The program must call [ChildMain] first, and be
 // inside the lab.
 func Run(ctx context.Context, opts Options) error {
-	r := &runner{ctx: ctx, opts: opts, made: make(map[int][][]byte), begun: time.Now()}
+	r := &runner{ctx: ctx, opts: opts, begun: time.Now()}
 	var err error
 	if r.view, err = newView(); err != nil {
 		return err
@@ -154,10 +154,10 @@ func (r *runner) note(s Sample) {
 
 // packets are those of the first count sessions.
 func (r *runner) packets(count int) [][]byte {
-	if r.made[count] == nil {
-		r.made[count] = packets(0, count)
+	if have := len(r.made); have < count {
+		r.made = append(r.made, packets(have, count-have)...)
 	}
-	return r.made[count]
+	return r.made[:count]
 }
 
 // each runs do for the named contenders that there are, one behind the other,

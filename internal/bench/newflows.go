@@ -59,10 +59,13 @@ func (r *runner) lossless(ctx context.Context, c contender) (map[string]float64,
 	}
 }
 
-// attempt sends the first packets of new flows.
+// attempt sends the first packets of new flows, for some seconds at most.
 func (r *runner) attempt(ctx context.Context, c contender, perSecond int) (values map[string]float64, err error) {
-	const warm = 64
+	const warm, enough = 64, 3
 	n := r.opts.Size.Flows
+	if perSecond != unlimited {
+		n = min(n, enough*perSecond)
+	}
 	t, err := newTrial(c, r.view, r.packets(n+warm), n+warm)
 	if err != nil {
 		return nil, err
