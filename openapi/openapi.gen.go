@@ -206,6 +206,24 @@ func (e ConfigInputNft) Valid() bool {
 	}
 }
 
+// Defines values for EffectiveDatapath.
+const (
+	EffectiveDatapathKernel EffectiveDatapath = "kernel"
+	EffectiveDatapathQueue  EffectiveDatapath = "queue"
+)
+
+// Valid indicates whether the value is a known member of the EffectiveDatapath enum.
+func (e EffectiveDatapath) Valid() bool {
+	switch e {
+	case EffectiveDatapathKernel:
+		return true
+	case EffectiveDatapathQueue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EffectivePinning.
 const (
 	EffectivePinningFlow    EffectivePinning = "flow"
@@ -239,6 +257,24 @@ func (e ExplainedBackendState) Valid() bool {
 	case ExplainedBackendStateDrain:
 		return true
 	case ExplainedBackendStateUp:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExplanationDatapath.
+const (
+	ExplanationDatapathKernel ExplanationDatapath = "kernel"
+	ExplanationDatapathQueue  ExplanationDatapath = "queue"
+)
+
+// Valid indicates whether the value is a known member of the ExplanationDatapath enum.
+func (e ExplanationDatapath) Valid() bool {
+	switch e {
+	case ExplanationDatapathKernel:
+		return true
+	case ExplanationDatapathQueue:
 		return true
 	default:
 		return false
@@ -1018,11 +1054,18 @@ type Duration = string
 
 // Effective What is in effect, where that depends on the kernel.
 type Effective struct {
-	Pinning EffectivePinning `json:"pinning"`
+	Datapath *EffectiveDatapath `json:"datapath,omitempty"`
+
+	// DatapathReason Why this data path.
+	DatapathReason *string          `json:"datapath_reason,omitempty"`
+	Pinning        EffectivePinning `json:"pinning"`
 
 	// Reason Why this pinning.
 	Reason string `json:"reason"`
 }
+
+// EffectiveDatapath defines model for Effective.Datapath.
+type EffectiveDatapath string
 
 // EffectivePinning defines model for Effective.Pinning.
 type EffectivePinning string
@@ -1125,7 +1168,10 @@ type Explanation struct {
 	Backend *ExplainedBackend `json:"backend,omitempty"`
 	Binding *ExplainedBinding `json:"binding,omitempty"`
 	Client  string            `json:"client"`
-	Fields  []ExplainedField  `json:"fields"`
+
+	// Datapath Who decides the first packets of its sessions, or of its flows.
+	Datapath *ExplanationDatapath `json:"datapath,omitempty"`
+	Fields   []ExplainedField     `json:"fields"`
 
 	// Hash Of the key or the source; for those who may write, as it tells of the seed.
 	Hash *int64 `json:"hash,omitempty"`
@@ -1148,6 +1194,9 @@ type Explanation struct {
 	Variant *string            `json:"variant,omitempty"`
 	Verdict ExplanationVerdict `json:"verdict"`
 }
+
+// ExplanationDatapath Who decides the first packets of its sessions, or of its flows.
+type ExplanationDatapath string
 
 // ExplanationPinning defines model for Explanation.Pinning.
 type ExplanationPinning string
@@ -1541,7 +1590,8 @@ type Service struct {
 	// ConfirmTimeout How long to wait for the reply, 100ms to 10m; without it the old entry stays.
 	ConfirmTimeout Duration `json:"confirm_timeout"`
 
-	// Datapath Who decides a session's first packet. kernel is not available in this version.
+	// Datapath Who decides a session's first packet: `queue` the daemon, `kernel` nftables by
+	// itself, which tells the daemon. Where the kernel cannot, `queue` is in effect.
 	Datapath ServiceDatapath `json:"datapath"`
 
 	// Deny Sources that are not served, whatever `allow` says.
@@ -1604,7 +1654,8 @@ type Service struct {
 // ServiceAllDown When probes say that all backends are down: empty is as no_backend, keep sends to all of them.
 type ServiceAllDown string
 
-// ServiceDatapath Who decides a session's first packet. kernel is not available in this version.
+// ServiceDatapath Who decides a session's first packet: `queue` the daemon, `kernel` nftables by
+// itself, which tells the daemon. Where the kernel cannot, `queue` is in effect.
 type ServiceDatapath string
 
 // ServiceNoBackend What a client gets when no backend can serve it: ICMP port unreachable, or nothing.
@@ -1635,7 +1686,8 @@ type ServiceInput struct {
 	// ConfirmTimeout How long to wait for the reply, 100ms to 10m; without it the old entry stays.
 	ConfirmTimeout *Duration `json:"confirm_timeout,omitempty"`
 
-	// Datapath Who decides a session's first packet. kernel is not available in this version.
+	// Datapath Who decides a session's first packet: `queue` the daemon, `kernel` nftables by
+	// itself, which tells the daemon. Where the kernel cannot, `queue` is in effect.
 	Datapath *ServiceInputDatapath `json:"datapath,omitempty"`
 
 	// Deny Sources that are not served, whatever `allow` says.
@@ -1698,7 +1750,8 @@ type ServiceInput struct {
 // ServiceInputAllDown When probes say that all backends are down: empty is as no_backend, keep sends to all of them.
 type ServiceInputAllDown string
 
-// ServiceInputDatapath Who decides a session's first packet. kernel is not available in this version.
+// ServiceInputDatapath Who decides a session's first packet: `queue` the daemon, `kernel` nftables by
+// itself, which tells the daemon. Where the kernel cannot, `queue` is in effect.
 type ServiceInputDatapath string
 
 // ServiceInputNoBackend What a client gets when no backend can serve it: ICMP port unreachable, or nothing.
@@ -26855,280 +26908,281 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17dxo5tjf8VfTWmbPS3VPgAmPHJmvWWe508sYzufjEmdPPTPBjBCWg2oXElIQxnfF3f5b2lqpUoILC",
-	"dvp2+Kc7pm66bO37/u0vwVBMZ4IzrmTQ/RJMGI1ZBv88m6sJ4yoZUsX03zGTwyyZqUTwoBu8EQuiBJET",
-	"sSCLiSBLMSc0Y80gDNgdnc5SFnSD7xnNWEYyRtPpX3pBJug0HfSCIAzkcMKmVL9WLWf6VqmyhI+D+/sw",
-	"ePWJjtc/+J5OmSRqwohUVDEiRvDHUPBRMp5nVN9G1IQq+JlyuWAZDE+Wx9QLjketuE1PByx6PuwMj47o",
-	"CWvF7ejwtDN6PjwetFYGOKNKsUwP4f/2gs9R45Q2RldfDtv3veBPQegZ/3nMpjOhGB8uP7JZSpcsXp9O",
-	"X2Vz1ieLCcsYUZNEkkS6I1eCUE4YzdIEVvBfcyYVWSRqgmtAp4w4H2r8jS3L89TvL82D8fk06H7GC1e+",
-	"gb8VQ4rDWx3tj2aYjHC2IBmTYp4NGUlW1vbgtnUgWXabDJk8uJ3x0vdHIptSFXSDeZY0MjZiGeND5l3B",
-	"j0xly7ORYtn6UOBnosluSvmSSDYUPJZ6vVS2JHRME14aVMsdwzThyVQvQ5R/NuGKjVkW3OsPz2hGp0yZ",
-	"E/A9Hd4wHmvKWx/HpwkjA7zhmSScTldonwZhkOgbZ1RNgjDg8JbAPBKEgd7TJNO0oXfEHeWfMjYKusF/",
-	"HBRn8wCvygMYjB7qy3kmRVa5VYKMBRE8hE3rc3an+vbIzOiYkQEbidXjijsGg/7XnGXLYtRD/FhpKend",
-	"W8bHahJ020fHoV5a+3dry6n4G1t69pUviWJ3Cs9wIslcspgIPmRNciZvWIx7C0cg4aTdIRMxz+TKkbhh",
-	"y5DoFe9xymMyEPESlyCmbCq4OV2SUEkSReIkJvq2WDBJuNAvHr/AN1L9J8vgXURkPa5fpZ+xb+i02yE8",
-	"3IlOyWKSpHg+RkkmVX5e9TR4zDKyoMtmj5dWO2qdtuL2qNN4PjhkjefDFm2cjtqtxmF8NDqmJ4PTYRTb",
-	"7UC2XOzHysmv3pijGhszekfVcOKn8L5mxkA5C7MtwwnlYxaHZgkXVJKUSkUkY7xJ+t/19U2ULx/Edf2T",
-	"HTVwhBWzbEXtjn9i7wVnFZP7MCJUC6aYZeaM4EyR+hSZUNklh1En59A4e6mSNCVSNAm8YJElSr9AT3sk",
-	"Mlyk6VwqTU2E3SVSkSVTT7oWelIPW5C3yTRRflEOvDRRbCoJRQYxoZIYYToVsjyFo8jPJlL4gDuqmI3o",
-	"PFV6TFFYiICEq8N2EOpBIz9uRfp6zp5bHvYcBpcoWqr5sZE9Xn7sMLcyRzYPPZYj3+PzTKrvRZwwV4B8",
-	"L2JgeEPBFeOwA3Q2SxOUtgc/SRS5+Vi/BDSOMyZl0A1apyfNo1azFUXNQ4cfB2EwE5le19ZpJwwWLBlP",
-	"VNBt39cdtRnaOZ/NVTH6Yvb3oR39hT1A9YdvhxPVHs47lo0ZfkmPxX3/VF9qzPS1P3uXagqbGmc04cHD",
-	"PuibvSG23ffOSHgZdD/nG6nJ4bO7l60gDNpR1OrGg5PuoNttaY3MbC6t2NzWfVhBGW1Hvyg9fH8VBjco",
-	"bVPDHE7CQIxGkuELgzSRinF3rPDqdjNqtputqPy20vfz4XdXbyumog9d7S0xK76JJM0tDyBJqSiwAc5u",
-	"NTf5+nQpmZSJ4NdKpUE3OIymWtNNpkzMtaXF52n6VLQKv8iZ4LLEdV5mjCo0PR7JeDR52WM2n2kuGgfd",
-	"dgXJhQHYZ/ZWh3h340w41UqdGxQPGscs1mzeMVut9ej7hLntAO4p66QN11Tb9KzPuluxnTY9nt8H0zNz",
-	"fS3m/GEbVY+xrG1eq5LZ/CKb9+AtA8MHLP6HLNksgf/NNRsMlLhhqBFINpxnLOiOaCpZwRGDVvt5M2pG",
-	"zVb3efRcszgphjeabwYH2ZwfoDfD/K+pr+W3XI8zMZ8FXa3GqRTmOGR6jfUPwzRhXF0PKf4J7DkA7pKK",
-	"cclQ1uYQ3qEP5IRKrbWk7JaloBiNhCa8Kc1urqdU3miT4i6Komg0Go20QGCKS/wGH+nXTSmnY6Ztin/N",
-	"2Rx5xVDM9dpp3UwbLvCv1FEj9cYbgx5lRJpex2LB8b0PF3VPQJFflVldhQF4lrLptWHa+iuRDMIgpoqC",
-	"BtnFddQ/ad2jdKPm9mw0YkOV3ALxzRLOtR7etYIB9E0KVKr3hwwpJ6mgMWjcmiju4Yyk8CEuOAtyUT6i",
-	"aaqXXr8MHDFB+AuL9ym9uzbzkKi8g/7uSP0w4OLaOju6QcZ+YkNNzMU60LkS+odMKDEUmqTnsd4EyTQT",
-	"breft46Oo85JK1wRpW2we1KhxWgnOj0MA8nhuJhFspJe8EbGZuky0AO223xwS7ODNLHH9gB+bwKzCIOf",
-	"BWfXAyrZLporsqMqhldyTz6a7aXJUG3gebNMDFI29WkjMVM00aunwJzVJrq1lsjtjBOaalt42TXmPVj2",
-	"iZqQi79/IiIjF2efXr7RJJ1lIsPjnr8xkURR5KUzoc21TK8zkIJe+YRLRflw1T2IG6XmuIlaNVKwa3rR",
-	"rPdETzOjcTJUEi1rO/jCaTjPeBe3smtm3x3ahaq9hRf4pG8PzzeMIiRyPpwQrYeAvYlOAjD65cpWg0Oz",
-	"kXs0N+244/uE8fzAUqZ8HuRzcEiMBWdNPdXXNEk3ant1qAP8Gehg7xIuiJzRISMpGykiOImZMZS37+mR",
-	"Zgfunhq6Gop5GoNzZMDIlMYMfWjG9wZOB+Ng2rjHXKgGzA2Vr0dv8yfguRlnqaZ28Bcm8oZkbDSX4Ovy",
-	"j/GFvpuSmGlGTxJOjDIA+yGyQRLHjD/+wBLQVcgsE1OmJmwuyZQuieDpEjxYQb1DdlhsyHuhCE1Tsdiy",
-	"zKN8Dk+1yDCTZ5LIoZix3O+KgyGJCu3yFyxgyiQZZWKae2RFlowTDmt8zm9pmjyQ6H28DFx3A0ZaRAnS",
-	"PjoOYXSHUVRmbjdseWAErhaaLiuE2ZAbLhacTNl0wLIX4GZeijmZMsoJ6hj/VX7hImFa8ajJL9ttP780",
-	"n8c12bSviVm3p9jVdzBJSWjGyCITfPyC9HFp++hDTFMTeJjCnr2jqVZw2RPumpn3Xy8/vO9qycUwICQg",
-	"fLYsrXRtkRRViCTKDfMyJ696kaf5RJ/q8PgHAav6Xqiz4ZDNFB3gOj2JirBqT1UqAL3SR+6mKXiwjfO6",
-	"G+DQaq/9cWntcSxaGGlpm7FZxiTjCq3orUKiWJQn2oV8OOWRFKFntO8Iflna3dlmr+60MXoxcuVtWs3/",
-	"D/BqsbKdDSsL0m3rgo5gHk+9lsUA7Hq9E3EySqr1HiqBpU7orVZWH6VZf9Dr+qTcqBdkbKAXqmnuLR+H",
-	"N0LW5/Utd8sSSSZCqkJwjgUZLJH2QOPeyJASGScZG6onYkk/TqhitywjLJWwkcD+i4CsYVeFmqx/1HPP",
-	"g2x6yHhCLjKI4yf61U+iyUoxZRCyhcE5OhtJVBf4JgRzxzThqN7FbJjEjFDOFtV8Ti95oiQxJ58oOg5J",
-	"zXhevv15PHMDCdjsCUsGLUfkn6vSfLRWAfHnjZs/cxa4McIVfiIDyR2MTPiQ2bhwLp3c3f2YO68ft7+M",
-	"o6tEn2MkKM0PFpqnjJNbhokCsNl19odwsWHbp4mUyBwftYntk2ITL+kSrUk9aly9EIfshLtrbmceD3ii",
-	"DUUTFo9F3w4H4vpmIWBTTSzmYWGGvRtx70b8vbkRd4xjVmnxVnPTHHKIh+f3HMIys31IPGbPBPZM4H83",
-	"E3iU3fJJiLc0Gz/W3KcKErxIK+qcHD0/JoOlYujOqe9cbB2W3SWYLIlOmBTGuEmZUUI08K6n8pSsfR80",
-	"lk9CvKN8+RHtEvlYDTQVCwL8q54h5wY5hMCMu8wOZdvy6Lsb+d1PskyrY3i6kMXfOZ2riciSn59GzafE",
-	"CdZv9R45BvMZ+kKN/1zbb4zFW3zec3fwT7HQFYNYWe4ff/yxsVpxsWnNS/faVb+lSfo0DkCbLw0przRT",
-	"aP3UifushhlsCulUD2bLwufjfyo+sD4LiDBoEx6cgtZlrlUxE6llmBJe+FiNafuUx0POZ1oGsvgdixP6",
-	"CZbkCY7JDu5axe7UwSylCS/7Jl7iGBowppouqtaRh/mD699EbPSeaxMdNgJcLxOWsS3EkK9RY6oXqQH3",
-	"PrV8sGGDJuTfmIeh+Oni/JIpTTDSZFuBqU3Ti0zMWKYgwdckDM2cn2x6kVNuY1gXaBTrZTduAlJeDDUQ",
-	"ImUUom5W6SoleB93PO+x2UmlOzvR6XHlvTZNab1mYO0Bk8W0ack/vb2EVTTPigFoafdhcGb1wPWSD3J+",
-	"cdvRJ/L84vaYGIUR/SBiroimGK5YNqKoKrkTK1c2HIZundY3n6PG6dWXVnh4/02v1yz++vbL4f2/TQ3X",
-	"WeN1t3n1Xbf857eemq58CheguHqmYUYOnIMSTbddUmjGoOrqWX52FeEr+HllWnpnnWk932Favd7njTPr",
-	"9a6+7dpnju6987Tpe9rIKFN1sYc0TT+MgKVsoga76ZqHlJfrciIyBdUSgkMZXz+39vpN8oHnpX1qISDD",
-	"IbllGO51rMK1cg79WKYfCYlVaM3rGR1OyIhOkxRqUqDIYRst56OHzTnHR9qwNeaPokKBZhld4vDAUnSK",
-	"HtASLI90PgsJ2HjkmxvGZhKEkbV/QkilgZAIZws9A/mtnpdWM6GcwTAVfC9kvIcB6KBezuKNnkjC59MB",
-	"y0jCyZRmN0i1P+tvNclHRuOG4OkyJMmYCy0NsQAmwfIXxiHWUl3IcXx0dHhUruTQHP8DT5e2rGK1ssPa",
-	"enXKLKzxuIX763vuc4P8iydwYSakBGZ7sGGiN4Bwsai9CBs3o2LSxeZY/4BbIxN6NktOtClmjsQNW8qQ",
-	"ZCylKrlldvQgZeWzJonK5GOparcdi7y1N0XO+efARJpgJ/KJWPoHsrNLf+URB6XKkx1l654L7bnQngvt",
-	"udAqF9rAZ94mUq3rM/n5q3UQ86qG9ePG2Z3yFyNizbRdM30fFFa+IHQAsWNjGZtyiF3Lqd2VwDlsWINL",
-	"RdHdVV4E8PR5S2PVREhGZvpptbZxx53Ad3yA9hI+voYYsEdNxmnnNJznMMCDpY/EVLGGSqbMp6PaY7p2",
-	"wQx3/cuvoSbbXNYbMkrFQmLQGALGGMsXJpGkxlwLf/Xqt97qE6G5GL5enxrIBMHXh3k5MVvCNai/QOfC",
-	"2tnwfNZykt04cHHIv8L5wzE5aoDdhtDQl48uX07Y8GadIEfJnYduyFBMpxSXUL8JXDiYiS1ILJo+Ihkl",
-	"d9YRtoK7gY4GMtQjII3GKLnrkwVkJceWANat8JGNbq1XTgM3bu5EqNZzUuyjvEn0ToobvZA007s5oknq",
-	"303KVeVQ5ASmMjB51YvJshlsYx/ORs5lYCdbuW1PwVBx/9fYaW2+Zoou1s1ULPHaqFQ5np2i5mrTE2/F",
-	"2H3CKbhaU2s4mbC7FXbeikpGfHRXmOXaEj/xW+KmestDPVDMVZBOUdXF7vQ3qJ9qipKvTVP9b7yrVPVV",
-	"c0vzgNe6jMzZ1tqonIqbL9sZ4Ap56M0u+A8uGC5PPl13t9yv4b47s6wmsgfZKX88MtzuU/xt06WpKnct",
-	"qdI81ol1+4w3U29JtHZ2Eq0byfIHU03mgciaYyo+pJHNuTbpoHJiogXlVG52NbY9rsY/527GP3/7X99M",
-	"/j39t/z3VH777Z+9tPLKzVHw2TpSG3uYyRC6uCoxm0HKPmRR20KcZrB6qvJwvyM38/wHrdJ5CcwmRqwP",
-	"aYm4W+a12+Wk/X7+Tt/uvLo1IZwVjjBUfrAmAdUhJb2jGDsdM696DsrPgkoSY3FYqBfWIGGVFWkxH7iJ",
-	"oWhz61cPCk/v2mdNUfCXOippzFLqQXN6rekOsuHpXLLCwH3QWG3oau0jIiMzJmYp8+uAmZhWjAyIz/uQ",
-	"z1tRRBKfSZLNOahWYLvpzX5mXRne990kPsVRK6EhgeySRr6H2moWtywL0dqOQzLn9l/sNhnCTfoGTesh",
-	"BjAbo3mahj0eZ8lIaZt8RhN4AMOZjRytyex3A9hbSOg81tZIzMYZjfX1G8ZmLGsSSIaXPT6lSyi+QtQq",
-	"j1xYXGOhg5eCRBpvulycyXXd2KgR/mt42rdwfDiCl+bee0TdKFHzBvNyVQONDWpHYHay8sg/hVaMvON3",
-	"52QorffaEpg8s3r+2jfszuOrRX0mBG8teiYWEwE1kFCvCl7ZG7a8BoSE2t/6G1u+0Q+sf0/zFfRmNf0R",
-	"zVd3MzZUuRTeqBl6BOEKzCOZZWLAiKk9bJKzNM3xxjCVHS5NRBqvC8UKH46mjcVEpIzM6BJSAb+BO7+1",
-	"6Q8DNkZxRr6ZZWyU3H2r+XK+zPN4tkowJ1G0riJYBbJ9X6EUTP3wa2ckY+N5SjPC7mYZ0g755uOr9rdm",
-	"l/OB5yWhELMXIzJRagYcWP9jVamp0NRwir/hZSpcAp5cQbimp045efPp0wWxcD8hRhcyQkmm+XyTtKOo",
-	"0T49LXmKoU4IwxeloZaDy59bjaMrDA+3779plP789r/8SKe+g5HShLO4TiB5N4fJzn4vv5fDfn9ThKqY",
-	"RcJjo3GunLpiehucnHCItUBjAJXIBUkFH4OAF3kNVCKNg5BytvCqECZ5mMW+DJGVWRb3bpzY64Slns2x",
-	"ib+1ND9re64Lf5MzXOsttzSdsyoTNiQU0F4hg4zKmxeETWdq6REEmsaNMNhGCGZ4eZqzHUPlgvGc0VcS",
-	"wUapvnomtPZdEFa9R8399xY+yLvwI72rO6gbZWrw6B1WoHriAxAFsqwZM8dfVAloixWqWJpKq6tItu72",
-	"rvC2/95VCJvFhamC68LpkXatfYiLhotlCdAVQUFrYZDh//KUf81CxQxy07Rw9X7G0cc3cDqu5RBOUiI+",
-	"ipeTyVTU5QtSsdkOTh7FZj4CvqVZ4nWXI+DH8pkk5paQDJYg8QHJRWSbbLpblsUGiceu/YCmlA8Z4jr/",
-	"hDW2uLwz+BcXqiHmmdwup8z5dmgmP9j5phdDsAvlY16vIdvAHWUyu9UnLJndHns3+zVGgH1pDYh9YtVS",
-	"qPS1IQaz22XmWNjsa1+xyabrOiFesRzCJKZ7tyAH6va9Jr9YIF4DiDP8GyBr/e+0KBGrb/zr5Yf3xFwl",
-	"33x8/ZIcn0YtrQkav4Y+Pa5sMpgX6NVxdcGD5ndVupRLA2bxvJtqJfcORscZOC3EKFdyscQDNnPAtE6S",
-	"pyDcIIx8lVqwxlThTZsj+9bSrET2LVSJx3D4s/c/sNhOA4b1QosdPTtbew7HyFTZUjJItHKmmmWVxT9D",
-	"9KM6Vskzk1G+LamhU4I13u75XVVOfCTwxlRyreojyBzKTHM9kdfj7i7HIiEI6ST9Wx/RdtaVRxDtSPyj",
-	"99hh38MiW8tKLQSJk7HmxowOJytmy1Grvc1xvdXcOo8ZV4lari9itQ0yFLOt6UGXcFNVgBUu+tbEAOJv",
-	"OdIzxvWw3QJ6ezJzwrmyh8n9xVL355yqPFgOWoxTm6zzTJLELJGmcx7D5jj03yV9fGsfq8Txxf2QyInI",
-	"VI/bxDpz5ERG+kbQyn4JCB+LE/wVh6XqRKOq2LfAY1bh3fCGtKASC5KJ8Jj5XW0sQgQ3xecv9q7RiXNP",
-	"lNspQeckcPCNY6ooQEBtG0nxCGiFwf2V/mkl+yGfrJu8l1dlehxJiFkhUeaYBJcieV4z8y4m9mG7jjy/",
-	"HlNTjBN7JjLE3TIAZ6GxSo3y4uaY5WPBfzRMBihsjU+f2AuOryc43KPg026xEQXsNBA3k5hsJGunn/6P",
-	"UZ5LQdPW8cb803s/d3vjNSTPNIWymGijyzhLkNcgPRe8yGglbjT7pOy9PikJgUk379PTOvYHtt86FtnD",
-	"MpBrZu7WzxRdTW/IPVWVKY5uSsBu87Ck59QpIdjwT+XAphPIAhTi4n4DRzyap2nF2Qec4uKBmA3mWEQ4",
-	"EkWaE1So+VUL33QTvuNEsfzqAf1q3K3Al/h2IO8uspM6nkO3EMHLSvm68v0LsDiQbWvsjfxoBEkC+Iz6",
-	"d8NCVs7iYftXZ4TGh/iYNcojMzhcE40JEQqydWwxDIviNFgPMVcyiVnuoVxfmioFv9rp6MD9VxIWpnOv",
-	"c/2pQWNUIgcVWu/d84LweZqSjEnIh+UMk1MlMVpHk2juKHscQQBmKR2yGHFuIVhSigkX4/b3ZYH1Oz4k",
-	"qViwrDGkkpGUaU4tQ6vka00k4ZxlJKZywtYSVQ5XT6sbtqCNn6PG6dU35h+Nqy9ReNy6t797ze0weM8W",
-	"nyxnKJ+3YYFntFs+cp2ygV2MiDCQbJixCueVqSZXkqWjJjnPAz1yIha8aIPmrFSWDq61WDxr/JM2fr5u",
-	"XH3pHN7/qXZ2KAwqzJcnH52Pgi+oLUXdgVMXju2dantQdl75DZrERZA1PZssv8UmT5o6B3o5U4Qq03te",
-	"VsDN/X4NHLN/4cWcnF8YHTzMQSB5TKwfD/K9E268QlYqFm9PKnRoV1F5yoWxNSR1VmWWb6jPrf6CLCaA",
-	"Gw1o0VA9L1LBJRkwtWCMO5Aio4SzJjkjf//hohTgNZylWMLVsOpxu9XplE9+buj3erJ79d12Ujaz8FIs",
-	"8LiN3MCHXrmgBXylUVedznrreeQija/Bo+/PkBuwIXif0Wupb8zDhPpLgndJnwvO+gaDHD/PWUj6N2ym",
-	"+vrGlNFY9tAzqV9p2qUYgPeQ9E2+UR84PuMqg0r4AUv4uMgn62PiUd8EMVAUCA4lDFJAprmiS2mD9VNj",
-	"0+eRCAMxNAPz0CCYhwG+tCLOUCu3J0/rWcuYtAGTgkHli1214SbosgOPqhnyy5s0ukO0z3pHY4yEnSra",
-	"1hWhi4o0h7UKdTTMX2imlV9ItSIAjQEw04EoIVazK063pow+rOj+mwPndr/EvsjYbcIW60c0Tkaml6is",
-	"OFZY3mH1oYSThcjish281U9aAuDaGFXNb7zHiFv9KNbHhI9fwii9nlqn5qjGEZH2TStkiENyXheWVtCd",
-	"qZdSMzFgD0l6GgsmLSanm/Hbv0l43F+3exjkWNWIYeeZWPcY2ixJ78O1wCxN0nmGzmZKMsthFb1h2vYx",
-	"3NJWum5sWLjtNE6ErFDeAMO3HOWCg2l7GutVGAG0T0iSEeh1kDOGR3Utk+/IiyqiWHZL0/pqQ55XjjqD",
-	"VX+O5Jrmkyf3FtlRYgR2BGayWdnjZCWGpBVFU9ArWhNQKX5KVB5ss99qRf+59rHvl9jsV4tYKKK2MwMF",
-	"ZiIyrR3FhCqSUR6Laeh2rQxJ9J/6m0fRf65aZiu8q9XoXP0XMKF/H0Xf/uefNuXy5llIgDGXDKf6f2qo",
-	"/ztRyv5PeuUcov25kz7wa5blNDdC5Y0Wtr69d+Zx4I9rZjuo1RvVRthfScaioEvjVMg7IeuvNcl7gcX1",
-	"enGayAklK827veakMI11ywdzoGfhnEz9/0efTOnN3bowKrDQ+vA8nhlqtlEpdAR0oqjw1DxB3l8qFtfg",
-	"B3n0QY3WD+obsUAnj94iLNDE2dnVhCVGC0n/RPQuyZDMZ+agkkjmEFngBWoiehCEAZ4AhcFcQU5hwc1h",
-	"UIbS9NiM8baO2IDjkH1nUL8eKMOquM4RPB+5re0N20ptQ2vIZNIyTPNZw2antm2NyTpEBK6+ZZ+4ajVw",
-	"nUDiW3AnV5OoTIjPn9jRAUA9Z/LVOzJK0twmMth8+hETMUjGYFK73kplROyzmtnBtyxLRssSd/L5136c",
-	"MIQzK4tox14GoD+f5XdfsUrGAil221hO6/vtMFm0pOGAxMCHbTV5sxxWNS9zVSmbBx10okKg5Vip8Mfh",
-	"SQQYrECGgjNDuSXTziPYatBQcH9lpp0yT2HOx9cvyWnn6PmmXKJqBA3NPfSR82b2WBi8NbvIybSHlKba",
-	"XAAzpTxaeoGX96W6g4sWk1RNSnJsniWNjBk9fNcUceQC6FJX8y1x1aPTU0dAYqubNRFpAP28eXMJ+GsL",
-	"K6rCePJuFzwsRsQA/YXEA/73/uzdq13WZjVaswRPJc4gXzcfo4Ky0ipwjHkmfbHVj2IOlssIkAzzpDgo",
-	"mt8RMWOYiUXMKnAFxEgxrQlBgSx4evATo3ma1kbkwPRDj6aDUBilVIG8g02S5Rjl+g2ydpYum7HsGklR",
-	"bpoUJprpuw3hstiEfA1eJ4xkMsfzWOPT00TKTfM0SB8cutjZSRcopzW/wsW1yUSu+IogtPD2lta29hcG",
-	"pt34hnlwkatv2E0PKgxqfqESI+UjozHG6GqDoCBiec00f8xX9Xz4cjfslZWzblHTHdARPLfOJ/OdyxfY",
-	"zcw1tFOcxjVKruQcuwbdq+tqK3JevJzZNOp9JJhLuKnYYxevo0+1+egtmhnl+cibJSvcdW+8xTvkgOvb",
-	"vY6z5GePNLpMhcqLEbJknddUJaYjWvyXDa3JtWVxy7Il0ffaSncqb5DN2URhxe5M1E7T5C7eyJUzYNbV",
-	"TDRft6uKjTF+wUdvz1Tc+nhuaV05W8DakgXUXNywpSQTGufIwE4/8DoVR+KW7eZNfSdu/SQBtOKrbKFp",
-	"CttWUZteeBm8x6uoWa8gE+/q1Jp+5abDh+x22KnZxaoigqcoV/5Yhziry4bz/VmnRG/h/pmllry4eQRJ",
-	"i/b0eKtNZE35pMSjP7gakYKveyc+T5nJlVnJVfKWeZ9zwkfaZJBLrujd9i/Da3wfvrTZB+UPYNPfhA/T",
-	"ecxs164imGe6QMBdXpfmZVEitJIslzd4cU1cj7sTm9sOmCSSGj0UMo5ce1e/qGtYJ/b/K5qCIHwBkabx",
-	"Z7nnaDETI9q9k4AOtJ7zil6lAswNlK34BVY8JRJ9YjWNRhOeW8mnPDzprDOoohvO7hCF2xBu1prRPNJD",
-	"1droeRRkQROVV3VDGxU3GhBNX+S6svHdiDQ2gWkIMoOjquiU49JS3jRnHVXFpEa7aaQjBwewafs9W/em",
-	"7T2Aie6JJLcsk6ZpuyUg+zl81EtHMePLGmQEqTpASiFkZ0EfxT4QYV8fAvk1iGqltdCjt326wTNJLBxk",
-	"rhX5cGZbQAPP2xHGhEpB1nqDc8Kta97lmgiqZZBUp1XSdp9WkRu77e6/YRemAs7f6whnGKCficxae5hI",
-	"BIONiRJN8l5gTkZuo0/pEtugWnZXi2zy/Ocy4UTtzhZ84XK7Jhc31nZuWicJ6DNjH3IMb6SJLeGcY/ve",
-	"zTGdXdLw3HZSLjvJO0t5HFfU5nSNwXOiZZZriVOO5xk6Tp6/fHcBm0jmPGN0ONGMxa2xKMtX+9GqMgqn",
-	"QLgYq2l55csiSrQYnLleCTPMLkY88BLm1YewHUcNNZ+lFlkzGU6AH40SVIPtSM0naxQnF424SjjU4Gd2",
-	"o6f+TCCvWTHTx1Tm+MNNckYwAzE0OY8QiVyr7H5hwsJwrm7YTFVDY6z5HnIa7LRPO6fHz9unR9sji057",
-	"scdGfiab+KtMUk2NNuus4K55xhdAJ+hfUgqd9DlXGR3eGNE6oZKMIXdshQk7losZCXZG22I+h5A4lEwN",
-	"8iiFTDQJrXXg+NN8ZNsO/GEreu6aV23vQnOqaoROLkuVTzY1wA6k6zTsfiaJWHCDNmNCkc9K5G8+MKXy",
-	"X3OW0divDZuWce7I8u5xXs0XhrCyOZAsg8oCyQSdsjjf6JSNFBmwSaKPs+BD4Ps9bncd++4Yp6qZrrYz",
-	"89ovquApmCiWvLN0VE7fc8abTKH7jkHYvGWZd85GpdjeIsbeV4XlbdlGLihRtoYO9l6uCBamr3voVgSU",
-	"3Y91rdeQUEkYhIXJsqot5VqBo5tvy5UqQU/uWGe0N51+adOpNkLo3n7a2097+2lvP+3tp739tLef9vbT",
-	"3n7a20+/DfupZDRtsEieIvq3od/Dbxuu2Ay8Ku3rgdYDvs6zGLb6bW09XpZoNmF186wMFLgvkyZXEKiC",
-	"MLsSZCz0f7UdAFYCdFsrFJCan/xJJFxu+KBkDKAMTFhfmwqpWNRNeqpCXNIHd+tXIWWJwhFFPvR0HZzq",
-	"JoRgUWMFTKY0MLBqIQpddMbojWYeap7xup+x6PCeEb807zVFOJbTof5Lp1CQM6RZtrQbVHON5txywm2z",
-	"czQ5l4HWnJo2cHP9rJxrSady4xfIkqmHpE/YqvbCT+RMNt/TYmiWGt19cCtb8YQUh9NxQ/h5UAVaeiWw",
-	"8IcR9ko2aukLqONI00Ibm1CEcshFtVPYsHa0zGeOq75zbL8TltQ9m7YjuD/Pekh5nMTebodnzhHduqM5",
-	"5nf+OSxbwW2xBO4fQo4i4K80seZhXlgtZ+IGS0xAz7MTvuGmBHAzHHNFxkh5RlVdxf4AuLZUqmvNh33Z",
-	"3ohPgdqzxSaDniXDJF7hDRsBNlwEhFWVwt1D5W8Fl3o70pwrFFK4U6sKpH+/ZjlIwEqJIiRmD7RNwGP/",
-	"ow6Mbi2ckAqZ8mlNiiSqJEi2wIMX+MCwKi4xO0zPzNPd3g1M7GmUyaJbx+9MmYSBf908NkdV+XVS2ewA",
-	"NqyArEwrFdlYKK/T7hMwLFWU6A8YoGkY/UVbvVORsW4ON44l/HKHdNG4xldRRV5JScVSdayGMKRlYUme",
-	"PFPVJSLPCVBC0bRCT82dgnxd366jB+G7i+zRYrc2ZZBe2vTZR6BjhEESM1pd1SVtwSqVN9KWPj8mIffX",
-	"Tfm16oZY1Nb4v07b1iLWmXdszeOoJnUYN8a78X6jOZ5PZ7KyUUAhW6FlVU3jA3r0rr/zb1ovwwa+NZcR",
-	"g03XUMrk4QbJ1LqKit5zRNLEQCHFFgcVm33VtZhTIdU1PrHR8oc73AoyLkgmxHSXz4yot7DmB9NN/BGv",
-	"n7G8TcXqu1OmindDdFclaQqWppiymltTNH+sxSedcj0vPsrDOkNWv1DRbAckuHUw7MwCpZmBOW1JkbqL",
-	"FS5tZZl8Vig4NKfNfzzZrBrSuoAcAxis0NEG6XCIUKOYbbGpZUTBP4qcDNuNwOvbNPpbLZS5ytT1B1ST",
-	"M8RU2F7+jQr1NZafb7/dWG3bbvTVRX1y/Lw74OfkDPQZ1jjrVxiLD8KwsIvG6SYR4AjA1EyXxXKEIlxD",
-	"jZ+lCdsqtIsYSxjM+c4PrWx38YYwH4B323/jGI31sBIrZ/aQzKAHTaWe2W8mVQqiQfWHd56Vs3oKgxA3",
-	"/ndnDv5P0W9mh/P9gTOyoEsHhXFIufHYVjblKJo9rb8Mw1uOB80iRNjXASps++jYIjMWiEn1ERBs0ygn",
-	"++Foa+6DvxlgmjotDskHnuK8wXNkUM5hSQbMpjrVHiYCNK9BmK+RlTlV9Q4Knq8159iHEZHslmU0taPG",
-	"BhbWN9tcr+LDTfSSEqZPVfa493jCLIqOc8nrUBiLalfagkoymCcp9hGoan8kvf2n3T65270K9jWhaeQ+",
-	"Fp51QBTceZao5aVefFtILW6SKoSJiw+Xn8jBbesgFWNoNWwg71GSwoN5MwYEnrguMjIsXcwSk3CU44ev",
-	"OlTgAnQ26+NbDCQvMv0+mWWJ3n/0/QLhgGOO0QxaOpkPAV7Y/f29gUVf+86rW5Ytnd5L5lOxYADMZJqs",
-	"kwnLWNdqAtK2dkhybwb0fGA9jokGqes5CK1hQ6DXJJ0yaIElLVytseBGydgIc8DjafZ4j3/33Rnojc3v",
-	"viMfbg0yzt95ckekAHcvFxanWBLOWMz06dY3fnp5YbFQJDK6Hu+fIbbPz/CVLvkelop8+vC3V+/7LwjF",
-	"Vz2TBKSafmVfC6c+NBcBb3c/xOSbHs+LGfGWJsEUJE70QcJZKHrDpG04MGCA4p0oM6+XxtH03Xf4JPBj",
-	"+M149kn/1Sc6th80K4YA6c5SNcnF3z+FPX5x9unlG9iVH169ffXpVY7Jze4SvQILzeASBGvVa94/HzWA",
-	"cfW7pNM+cfI7Q9JptXscYxRSTBl0RWWpxIEZgG/9rimjfDHRW0XO7NgTJyixQP+8/k3wHo8TeWOAuB1D",
-	"+AXexhKQIiOapDIk3PzpfFB/A84dYsjzHu+fx2w6E4rx4bLxN7bsQ0sRiORA9sRELCBHChFBioRCG6Vu",
-	"d8hEzDP5AgnXYDE4/SAxGRUS90rf+shmKV2yuEtUNmd9s6EAaP7dd4gnRkExAEQz0KdD0tfqQt+A4Oq3",
-	"91Gb6BcdxMa5WM2p5BLyp4BKLvM0oiUeP8mYyb7elF1l+23r23s8z7Ulcx6zDKFDTH8MgPjFOE4fetUh",
-	"4YFgx+Q5mg0nZmCvAO/ou+9yoKiUTUkshvMpuBu+sVBL35pInD70iFgAKEgGRd6kt/S42/+sSc74Ehuq",
-	"DQv4sU7UyXueQrjQ4hJ3oiOkif4Z5OaGpNNuWfrVC/tG6F3Evm+G7xhH7ATwG/VadtqnmGCTJkPGEUcQ",
-	"2xONEpZpbjyjwwlrtJtRwdqd37QQmU+nNFsG3eAtXbKs0SHYcwHb9mVgTQEmtUm8kwaxwAZbNN9t5qBC",
-	"VnAEjjAMWs0IvyVmjIOQDg6bLRiSXi4QXAexGMI/xlj/nbOj8zjo6h9/0Ne1nMQGv3BvO4pQ6HFlO3+y",
-	"O3UwUVPsr4GIX0E36M2j6HD4/8ViqKUL0TfATwwvwNjxByNGzi7O8dKBc82KK+qz2u9DT7e9McYZO+3T",
-	"Km0sn8/BJyHeUb78aJi/fu4I57f5udc0SVmMCTUj26Zw8yMfsNOSo0IE3c9XLi18WtGWDIyblhma+GdM",
-	"zMAFrOgYANVQuQmu9DsPMMv55027+caWjGzZTzqbpckQHj34yXb1tNvqNHaD0RsYsEDcoIlnt2pz8BgG",
-	"4tm/cwXKxO90A11IvlkmhhjhR9ieim2bMpUlmw/hO3PLTvumT715d8P6vKrPEbq6DqABb/kQ/wd58+rt",
-	"BSlrppKUoz2YDYHqXrPH/4N8+sfFq7VnxnQ+1kpf+ecv5rm/9ILbGe8F9+Sk1T6KgMHucPDPObnIxFSv",
-	"/1w+kwhng94YJKaotX2H/84NoOPPSBqd6LAGJYlskMQx+gd+IZo9qjOwv/O8CuahdJ5TtqFBEEzFOjtE",
-	"LQaQL2+o2sicpuUelfLF2cPHsiVrsTxEJt57aC23+daFDCcfZoyfXZznWswfROJUcSlo1rBRtnwE9EH0",
-	"2v92xcunHJr0Fz+rD1mAALLxEZ+n6IqhVUV04+ark/dHfYI1ei9UnvQGpXSFFcniF2DC6uH1Tf/0xWTZ",
-	"/Epi1Na8aLPB6WjtpdDb1sFwwoY3riT1dtSysM4pHd5IPUdtN+r1hSZF0vo0bDdpCmiAMeRyrRH9S/zi",
-	"ozkXOgKhg+gdsGvrmIUoKSRX8PkdOW622s3Dk8KoMIWLq8cE3qOpYimHKiWNBeFMNZPZbaeZzK5HIlvQ",
-	"LP5LCzp5m+8hwLD9nOd2TX6OOWN+Tfi4435em+SQpsqhpNDQkE23g9opKOK0UTuA4K1HsLDW4Mv3n2uC",
-	"2/+LCvvoePsT74U6Gw7ZTFk5/EdVEWCDcrDrStVAH1RgJ5ukyUu8w2msLiu94MUtB+ej94Iz42O/8h/L",
-	"zRPDD7+Gc3AfBodRp9YOvxOxNv4NHdX4zjuaauXUPvGbJtf29qfOOWCN/5HJ+/9nGJXCWHbJr+qTSWFg",
-	"YqnrsSVoxe9Wj6JT11au55XACYLfQclzF3rHYcwJSsbEHL1RPV7gvVNpPJdukjzWQ4I5VT5ms/nDj5kN",
-	"Yz3gRMKOf29whevLyCKd5rNbFfXZ6YEbtE5PmketZiuKmq1CVFHbsrbbap129Ji9T7SLJwblJ67yJAt/",
-	"V++8CnxlMO1m1Gw3W9Ha28xnbmd8JwEIm2VgIcrRK1Po/mh290djXdFpvSVIEwxydlo1eN1FxvKGuQU/",
-	"6rQOa7G9tzTDflqd1lGdlZPzmSYeFr9jcUI/LWcPZMonu00s7+r/x+PohdGRt2P+bOFENXew0dzix5Jx",
-	"8hEb0GKabpFKV2WUFEmXfqMEgxFAtl1wWuETDakyRqd9LQ7gX1pqgBqVNSAuhe/tkn4S902kAiJT8Psz",
-	"SWCQIenD3xDtSpSEdgch6cdU0T6mn9xCLookf7388B5Cc05JFHTiwVpkEzV5S6VqvIIBnv/QJwBWLq0c",
-	"y3tXYO6lidwN5qMRy5rk00JA+nyPQ/RSTFmX9BHtHOKWQjLSB0hyREzBNluUL21W6kLLNJv9il0tId7U",
-	"40Obra9XBg23PnQTzgOi8MI8qzaJsX/lKA/uZHNuQms9bkD4yRn51zxhyq6/LcyZTs3yZ0vSOrJJbdDz",
-	"FkCLFrYIHGirx8Gd3eM9DiS4SCDmZgvXYW0gz0SGnjigqfZmYK5K5ZPiY6Ze2cTM3aT422SaqDoy/CXE",
-	"HuHO1dyeNN8dYQswNYlJp/ULYGIIOrXYVw1bpXhlkiD+NWfZ0rFpE8jmLGRinldTamS9JUXKTbA5bK+D",
-	"Qm+aCh1gP4YimbE0HZDb/rEXGaz1RLptzOnLXEny/nuQd4QHFctEqFYMhyy5xbK1YmRHo2h4yg7p89ag",
-	"3WidtJ7bcWJEsxho6RyXhus2uu6s58xcPZ2vIy/PAA0tiSvGb5oCGRLibHFtaypBe2udNA+bre5R66Qd",
-	"mSarq9ej5vNuB3oIOYVvZhedPq9FXWIw6R4NouEpfT5grdFh3O50LCxC0A3aUfu4ER02otan6LR7GHW1",
-	"utk+/CccEDpmQfew1W52wpUJxiyly6AbNaPDk4rpnhTTLR+Vx88bnXaQQGkTXb/WUhy3zFIMlcj05ONp",
-	"AgB2pm2S/TC5nfFu0UgPEjIMyFQQmmK1oNV+3oyakZ7pYavdriKU02Ll0DJrmEyQoGqsrW6r3Yyizj93",
-	"UcHhxBgflAmZudK6HDlL4i5ZI2gjoLvgZdSyRtEu+dILkrgXdHvrB6AXhD2YAVyuIj24S88f7oJX61/M",
-	"QsOPEFuD32CXe0H3Sy/fZ7hjfad7wX3Yc0gLblslLnhrQZ7uPTmBwj1mp+EG2gvud43wvTIFL3sXyx/Z",
-	"xSIyMhJpKhYkrzep9COyuzxgPfM2t71UbEYGSyIVm1mH/hK6gYK+muQJY3lvQpvxBMmMMVv3+ttv7uwz",
-	"KXLCIJXzMb6QTYy+qE53PBDgeQiKvvlB5+RkeNgateOIdgbP2WnrCFHZolb9CBJ2gdrBFVF/gk7lpt9X",
-	"YyfkOGykAqCHYD5zcRd8S2RT1T/7HTphcEvTuX7V6hrBrqFcbD8/Pj08arWenxjn0PrN2/bCosA5AGyF",
-	"lEYhuCaiU6GCbvv48FTPl81wEmYR8joqTPcIWocmnV6M8kR+wJVYXRLA7VwZnxbga0qtebEjv01/MYl5",
-	"du5TWLllnrBJ81GXtAguP5nSmzz/n6wuXkhOcPDuK4syMPNaLkq5w9j5UqvtN5AsnT+YlZ7Si0j0GuqF",
-	"0btJojt61GpFgw7VP3Wi00MItlrN5FlpFLa4zFkO7BiW3x+aTEWCkuwqtPMPukHklKd1gzyoWV8D0eyH",
-	"2yqm+7C6v/yEzmYIhIfKP5xEX2Zq1SfNYy7nyh+BT++9hb9tl98fU0l4hQIYnShI5AYVs2CAVQoDlGCg",
-	"mqANq/XQYyrGiK69Ir86Ht0iGXMWE1P845yxS6YaLysqQiBODddCwni8ar+XU+P+8oJcUDX5y8EL8o7e",
-	"Nc7G7C/RC/JGqdkHni5fkEs6ZZeJYn+5VBlypA3a9G85m+0JU0f0rhDcQksFppgYQnJeLfG1QXeKqZwM",
-	"BM1irD0xueQSMlDMrpkmz1ilYTGwwdG3rikisf2aeqLxbgdZOrj+7/Zd+o//81fJLr+fDw7/e/yPy++X",
-	"//zxtTx/8z79x+Ff0/jl97f/TL6/jf/PeX1p9Bam+DU0QBu7M74DUzlqPPK1x3cOWflq6ReVAnzVeIyT",
-	"ryYpw5oMwdZt2dOf+67BJ47U1mpjFQqaK4KnSyi12shE/vHjR0V/7Kzzks5hO9rET16QS33IWA2+stcD",
-	"/tfrAU/NwxPuY+FGjmdFy0JvVO1MuugpE8yL4GIB9ZHY6NR2MRQLbjoZYojLBHikN9/Ptkp8LHczloMy",
-	"DQpYXkj5hfyHHhGDeg/8rcfve7w+y7ND3JTTv8N3d/LQaWZmMHX2SXi/bpYSH8FUJe7HJp3YxanxHqZz",
-	"DGeKLGYWziAxxXEepSeR6rKIin/9iOQTZAQ+JHhVNMQJXHBVJwUIUpVWU5LaUdTqxoOT7qDbbQVXoVFw",
-	"wGuFoY1WRd5SycFVgHG1NuYzrb29XZHjVPn2K09/GdshJm/hUvRtKXckMT1FSm1ANrq9+AiT3MBXZXxD",
-	"gdPBw2K2m3SsHAaoG0gAhg/CJ0nRKi1pvmVdTyZXuXtG3jLDSfAqd6coukMU62DaMBQ9FkxjBWyc0G4/",
-	"bx0dR52T1ko3AuwnYEDeENIfQfTtIhnk+gL+fYdAlwvMXlllaVNS9FlHkwmr0LVarQwAhJslQ5QYM4v3",
-	"7Kja+qFtqjXcAyPZp+TuXUG2djqRypeDlf/k2vxlOYWwGJe5a/upjXT/ZOwtCcuPGDywbi7XoD7zgpcG",
-	"1WlviO0Nsd9RGiWSbZHt7j++KzrqgS0Wvi87cdextPOiY5oxkqPIhhaKZgVgO8EoWWJAuCUxiTfr+i1e",
-	"eDDfGFVqojWE2g8mG+i3fdLrSeci5fwRKdf7JOhf6/QiKW47vWFlfdfDD9BjC7zMl/+oFV67nr69/vlI",
-	"Z8vWI7AbgRvyzBH9Zn6IQoBAeseyMSMX+g7EUHp+eHr8bZdQC5hk8/H5PE2xz6GWcGbKTdK3bot+aCGQ",
-	"oFgshK6uFJDbiva7q21dsZurt7BMj+hpROTDdOoLC7L4ePbwv/6o70uo9trDk+v+CP8nxZQZVlWGEKpk",
-	"pb6K2nfmBTnyuy2P1RzPOKvNHGXo8DyihHhBKOlLxuK+5ZU9nj+OzaqhLynmu8EtAHXJhcFKhBRSNMAr",
-	"SmwfzQcfXWP7WFfEA7jm3n+x55173vk1/SYis0rag10oB25v0e2Rv7x60rJDzLbFHuXrQcDv7cv/yEHA",
-	"P1Skr3ZwyGzt9uBQ3iB6LTjEijYR+2DQ3nr/9aJH1OlXMihYluWjRdfUx1vyG+JQ3xdNbH7xOJT59sPj",
-	"UOYFvw897rdqNO8DV78XBewsjgsAOyw8WNe/HL6xXf86+GL+VT+qpbWVhM8ZQO2j6666QaQvgvVgjrOP",
-	"YO0jWH8MGJ+puGUOFGWF0K+KYD38AD02gmW+vI9g7XXgJ4pgbTkCj9B7t9vmhpofEfBqkv6XHhrAvaBL",
-	"epiF2gvu+4gnIkmiAD7xhrEZhsCK7BAtwqHzDheEswUR3JfVDIN6GpH5MO38ERGtVXaxV873Xtm9NvFL",
-	"RbS2sda5R7uYzdWjec0vEDXa7Dh4AGfaexv2DG3P0H67YaaNvKzazZGZlu2VnUMQnWWF0a0Wa5vGSgIQ",
-	"ZxA807hgxMigccpUqFIpNDY18AI1QtmMG/DI19h0XjDFjgMhUkb50yIfjug0SfUqJ7NbaJ8woRnzgyIy",
-	"mgbdqHlkboJ/R1GrnVf+tKPO85UgUfGOQdU7OqenJyfuO45Xir5k8jPDsqIdAkN6Jzd1aMB5wobR4cRu",
-	"YEgowRVp7tn53jT1Jlc+M2BKBeuBPx8bldnMtA5mGbtN2ALKFp8k9uMBa6J5k1QbV0f4pqm4ZSHidZnu",
-	"lAL/UcDXDU1X2HVzFcftZ6y/emnTjmwzTkYjljGO2P+WuZEhNvFdBFdPUWCqt9vPm/U+xEG3dfg8wj/M",
-	"bQhPSosSzOOT0zBQIugGQ2zBg3cM3DtaxR1XDjc+POw8b5dqOeFyXlf6JcgrWIJulI/JGdCVfrHSfB6a",
-	"593XB/EzJL4ZS0x/5n8pktg+YLgXSVYkmcOS8+x1cVQtUNzTXJVsxYWbazVlFDyUS9Mk5izHOYTLaXLL",
-	"JKGSpIKPCeZikQVNb4i4ZVmP2zbREvDDJTa0Ztz0u15MqIKG14DxD37QsWCy3KYb8ng0u5yINO7xEVvg",
-	"2Djpp8k0Uf2Q0FQK01sZ2kwD8j90waami3XXYGuxqdB8V9xIQLjv8YE+MywmfA7FClBMbt2yFgLfl1SL",
-	"EBNmNX950PtLp+kpgE0i1KiePzHpWdpscv7SC6NPVRmmqUDhrACTNxCmG8DZHQT8NnjOFcv0i/7v56hx",
-	"etZ4TRujbrPX+9zrXV39+U/BOpr7hslxnJwRt+Wh04oRFwbi4+Dv81FgV4gbtiQDNk70DybILRnCgzbJ",
-	"e2hsDhll0IfftN4vD/hkeNiqGPMNW17PMjZK7qpW+qhVXtxv9OrSxuis8frqS/v+2y+tsH10fF9rfcEK",
-	"MqfY0s+Eykl5uB7M9erBAx5t3RX/G1u+0fd/RSD/Tci7BkrEosRtgs6lUl1rfuVHmf/nNnTdFLRB/Aj4",
-	"L+Lcsl8D1dVqmL28bj8PKY+TGFMmPcD769M9La55prsBV/9XnPVVGHDEpGrLExXsgBMCtFwHJwSP9N7E",
-	"3+tT5QxMF8G5DOJhfvp6Rr79xMGXG7bcmnzlZFVBrwo2TLT6QjlbFLgCjKts6WIJ4K1b0AQKO3WfUbU/",
-	"H4903b8W2dj4zixdec9UdW1+BTk+FMT/D6EW7CYQKz3geHkvBfenfM3RvfGwPi4Hq5IQn0GvBJJwMmF3",
-	"0K1by62+1VM9ZtTKgQSrBFAAw3LnhzIedF3TatI1xtXVl9bx/b8rTK1vfbbWVUV98I/W0wG99BM+hmaA",
-	"oSlCsqvgCndwhChRNoDJB44VwNjRD0qAQXWxnWKgxikX//rtKP6xXxu2lLGKALl04Il6HFUgRRXrEi5I",
-	"/3zUgLwMKJZaUF5VXawZmMutHwgT7to79R3HKR3mMLBPDP5tKqpz1izS+FovZq4xxeV2ZSsG229W0piT",
-	"sFHQ7LQB1n9eeb5t0yOqyIAN6ZSVaBNr3i2B7oXS3hP/x9aML/J6aeOB496sFkfwWttR0Q09fF8iQL8Y",
-	"ES4W6AZP+JA5fu9nUrP3TL0wIgZ9wtidiWbMASt/5gcev4QBPDqUOp/OJPiKAeUOgoWd55oJ6k9fx5nQ",
-	"l6MwSIVU17Zzsf17RIfmzxnDRkzdVojQv8YPOM8kppO0Wp0wGGZiEZs4pWnbC/++YWzGsmtsr4EvxDbA",
-	"8E8uroEnwz8HIMsi27hMj/gYArEIOKyvmGZK9hIGTqtaxWNLqe5hq9XuODi9NHC+0Dl6ftxyo6+d6LjT",
-	"2lSUbd7afn7c6miFxnaxvAYy8Lee/OdKt/n869FxdLrydfjBfB3evYrQbIVi96jVOg0DdpsMlVnOn0TC",
-	"cY1LmMSZoFMJ+lfkfgyCx4VEivSZuGHiFvZJ7+mc47bpq4dhsKCJQkKAddckrq+UJnzSjVBg1rehgNgr",
-	"BNsoGc8zJvcI87+muWI2YROsPLDnap5ZFbbRWnSSEcmGGbDJjIGmfcNmyo8z8Qm/89XjgE8YL8nVW/85",
-	"Cbc1v6l6g6Oa2paAmZgyNWFz6bwmYzTeBQscVni7hx83fN+eda90lZUucPIre0prN+VyOnBBe3xTt6XZ",
-	"gm2MlEgiJ2JhItWCDz3tWvGkAAn/qq24th/InY7jOZ/Na7ZebT3Q9n4wawGSyaDN7FdrPPaeLXBPq7rQ",
-	"6IshpgsUhPP1Wny9Fbii2x7P79s3ztrbzr9PvHZleGlVby5k9QdfNJ/YElNF75Qp3kjGvJFw8KXacxva",
-	"3ndcQJYbdg7xhVArGHwFY3gmoX1R2bldYmgetzb8b5Nfu0am0x40Yx/ifRrwiltxU+cwasvdiKWqcO//",
-	"mFsea9/QWRJ0g1YzakZBGIyFfrtoNdvHTdPzGgcS3OIttUW9HV+FpM8dbOYLJhMDuw+BYnh2cb73Fjyi",
-	"S+Nab7nbnGIs2eEmaLKrJG5QDVdo2/xmXHbVTNskD2PvXX2nafPu3Kl5+TxLg25wAIq6Gdnq296akI2B",
-	"CwZHF6Hkhi1DQjE6CJ5ZC1zoVAxap2JVPBUmUIIxbq5lxvqe/hFsmRxPCsAo0L6Z0UzZeM0NW7qjwZhn",
-	"uD49J5cqtIVDE7YkNGM2FpT/Nhal+RknoG+ERaftkEzEgkznw4l93dJ5ifUCedYItALjHAdJ7zxmuJZ/",
-	"ZWeZ0Fe1Gs/SkfOUIbr7q/v/FwAA//8=",
+	"7L17dxo5tjf8VfTWmbPS3VPgAmPHJmvWWe508rZncvGJM6efmeDHCEpAtQuJKQljOuPv/iztLVWpQAWF",
+	"7fQlh3+6Y+qmy9a+79/+HAzFdCY440oG3c/BhNGYZfDPs7maMK6SIVVM/x0zOcySmUoED7rBj2JBlCBy",
+	"IhZkMRFkKeaEZqwZhAG7o9NZyoJu8D2jGctIxmg6/UsvyASdpoNeEISBHE7YlOrXquVM3ypVlvBxcH8f",
+	"Bq8+0vH6B9/RKZNETRiRiipGxAj+GAo+SsbzjOrbiJpQBT9TLhcsg+HJ8ph6wfGoFbfp6YBFz4ed4dER",
+	"PWGtuB0dnnZGz4fHg9bKAGdUKZbpIfzfXvApapzSxujq82H7vhf8KQg94z+P2XQmFOPD5Qc2S+mSxevT",
+	"6atszvpkMWEZI2qSSJJId+RKEMoJo1mawAr+a86kIotETXAN6JQR50ONv7FleZ76/aV5MD6fBt1PeOHK",
+	"N/A3YkhxeKuj/ckMkxHOFiRjUsyzISPJytoe3LYOJMtukyGTB7czXvr+SGRTqoJuMM+SRsZGLGN8yLwr",
+	"+IGpbHk2UixbHwr8TDTZTSlfEsmGgsdSr5fKloSOacJLg2q5Y5gmPJnqZYjyzyZcsTHLgnv94RnN6JQp",
+	"cwK+p8MbxmNNeevj+DhhZIA3PJOE0+kK7dMgDBJ944yqSRAGHN4SmEeCMNB7mmSaNvSOuKP8U8ZGQTf4",
+	"j4PibB7gVXkAg9FDfTnPpMgqt0qQsSCCh7Bpfc7uVN8emRkdMzJgI7F6XHHHYND/mrNsWYx6iB8rLSW9",
+	"e8P4WE2CbvvoONRLa/9ubTkVf2NLz77yJVHsTuEZTiSZSxYTwYesSc7kDYtxb+EIJJy0O2Qi5plcORI3",
+	"bBkSveI9TnlMBiJe4hLElE0FN6dLEipJokicxETfFgsmCRf6xeMX+Eaq/2QZvIuIrMf1q/Qz9g2ddjuE",
+	"hzvRKVlMkhTPxyjJpMrPq54Gj1lGFnTZ7PHSaket01bcHnUazweHrPF82KKN01G71TiMj0bH9GRwOoxi",
+	"ux3Ilov9WDn51RtzVGNjRm+pGk78FN7XzBgoZ2G2ZTihfMzi0CzhgkqSUqmIZIw3Sf+7vr6J8uWDuK5/",
+	"sqMGjrBilq2o3fFP7J3grGJy70eEasEUs8ycEZwpUp8iEyq75DDq5BwaZy9VkqZEiiaBFyyyROkX6GmP",
+	"RIaLNJ1LpamJsLtEKrJk6knXQk/qYQvyJpkmyi/KgZcmik0locggJlQSI0ynQpancBT52UQKH3BHFbMR",
+	"nadKjykKCxGQcHXYDkI9aOTHrUhfz9lzy8Oew+ASRUs1Pzayx8uPHeZW5sjmocdy5Ht8nkn1vYgT5gqQ",
+	"70UMDG8ouGIcdoDOZmmC0vbgZ4kiNx/r54DGccakDLpB6/SkedRqtqKoeejw4yAMZiLT69o67YTBgiXj",
+	"iQq67fu6ozZDO+ezuSpGX8z+PrSjv7AHqP7w7XCi2sN5y7Ixwy/psbjvn+pLjZm+9mfvUk1hU+OMJjx4",
+	"2Ad9szfEtvveGQkvg+6nfCM1OXxy97IVhEE7ilrdeHDSHXS7La2Rmc2lFZvbug8rKKPt6Belh++vwuAG",
+	"pW1qmMNJGIjRSDJ8YZAmUjHujhVe3W5GzXazFZXfVvp+Pvzu6m3FVPShq70lZsU3kaS55QEkKRUFNsDZ",
+	"reYmX54uJZMyEfxaqTToBofRVGu6yZSJuba0+DxNn4pW4Rc5E1yWuM7LjFGFpscjGY8mL3vM5jPNReOg",
+	"264guTAA+8ze6hDvbpwJp1qpc4PiQeOYxZrNO2artR59nzC3HcA9ZZ204Zpqm571WXcrttOmx/P7YHpm",
+	"rq/FnD9so+oxlrXNa1Uym19l8x68ZWD4gMX/kCWbJfC/uWaDgRI3DDUCyYbzjAXdEU0lKzhi0Go/b0bN",
+	"qNnqPo+eaxYnxfBG883gIJvzA/RmmP819bX8lutxJuazoKvVOJXCHIdMr7H+YZgmjKvrIcU/gT0HwF1S",
+	"MS4Zytocwjv0gZxQqbWWlN2yFBSjkdCEN6XZzfWUyhttUtxFURSNRqORFghMcYnf4CP9uinldMy0TfGv",
+	"OZsjrxiKuV47rZtpwwX+lTpqpN54Y9CjjEjT61gsOL734aLuCSjyizKrqzAAz1I2vTZMW38lkkEYxFRR",
+	"0CC7uI76J617lG7U3J6NRmyokltUVj1PmZ+uM0aBWgMqc38W7NMs4Vwr710rTUBJNTfzkSJDykkqaAxq",
+	"uqakezhYKXyHC86CXP6PaJrq/dIvA+9NEP7KOsGU3l2beUjU+EHpd1SFMODi2npIukHGfmZDVVoHOldC",
+	"/5AJJYZCn4N5rHdOMs252+3nraPjqHPSClfkbxuMpVRo2duJTg/DQHI4Y2aRrHogeCNjs3QZ6AFb2ji4",
+	"pdlBmtizfgC/N4HDhMEvgrPrAZVsF3UXeVgVlyz5NB/NK9NkqDYwylkmBimb+lSYmCma6NVTYANru96a",
+	"WOR2xglNtQG97BqfALgDEjUhF3//SERGLs4+vvxRn4MsExnyiPyNiSSKIgOeCW3jZXqdgRT0yidcKsqH",
+	"qz5F3Cg1x03U+pSCXdOLZl0uepoZjZOhkmiO28EXnsZ5xru4lV0z++7QLlTtLbzAJ317eL5hFCGR8+GE",
+	"aOUFjFT0LICnQK5sNXhBG7kbdNOOOw5TGM8PLGXK53Y+By/GWHDW1FN9TZN0o4pYhzrACYJe+S7hgsgZ",
+	"HTKSspEigpOYGet6+54eaXbg7qmhq6GYpzF4VAaMTGnM0PFmHHbgqTBeqY17zIVqwNxQY3v0Nn8Enptx",
+	"lmpqBydjIm9IxkZzCQ4y/xhf6LspiZmWDiThxGgQsB8iGyRxzPjjDywBBYfMMjFlasLmkkzpkgieLsHt",
+	"FdQ7ZIfFhrwTitA0FYstyzzK5/BUiwwzeSaJHIoZy521OBiSqNAuf8ECpkySUSamuRtXZMk44bDG5/yW",
+	"pskDid7Hy8DfN2CkRZQg7aPjEEZ3GEVl5nbDlgdG4Gqh6bJCmA254WLByZRNByx7Ab7ppZiTKaOcoGLy",
+	"X+UXLhKmtZWa/LLd9vNL83lck037mph1e4pdfQuTlIRmjCwywccvSB+Xto+OxzQ10Yop7NlbmmqtmD3h",
+	"rpl5//Xy/buullwMo0gCYm7L0krXFklRhUii3DAvc/KqF3maT/SpDo9/ELCq74Q6Gw7ZTNEBrtOTqAir",
+	"RlilAtArfeRumoLb23i8uwEOrfbaH5fWHseihZGWthmbZUwyrtD03iokikV5ol3Ih1MeSRGvRqOQ4Jel",
+	"3Z1tRu5OG6MXI1feptX8/wCvFivb2bCyIN22LugI5vHUa1kMwK7XWxEno6Ra76ESWOqE3mpl9VGa9Xu9",
+	"rk/KjXpBxgZ6oZrm3vJx+FHI+ry+5W5ZIslESFUIzrEggyXSHmjcGxlSIuMkY0P1RCzppwlV7JZlhKUS",
+	"NhLYfxHFNeyqUJP1j3rueWRODxlPyEUGwf9Ev/pJNFkppgzivDA4R2cjieoC34QI8JgmHNW7mA2TmBHK",
+	"2aKaz+klT5Qk5uQTRcchqRkEzLc/D4JuIAGbcmHJoOWI/HNVmo/WKiBovXHzZ84CN0a4wk9kILmDkQkf",
+	"MhtMzqWTu7sfco/34/aXcXSV6HOMBKX5wULzlHFyyzC7ADa7zv4QLjZs+zSREpnjozaxfVJs4iVdojWp",
+	"R42rF+KQnRh5ze3MgwhPtKFowuKx6NvhQDKAWQjYVBPAeVhsYu973Pse/1f4HneMmFap/lbd02x1iCfu",
+	"jxwsM7N9SORnzzn2nGPPOXbmHI+ykD4K8YZm48c6FqiC/DPSijonR8+PyWCpGDqO6rsxW4dlxwzmcqK7",
+	"J4UxblKblBANvOupfDJr3wfd6KMQbylffkALSD5W103FggDTq2cyuuEUITAhMLND2bY8+u5GfveTLNPq",
+	"GJ4uOPJ3TudqIrLkl6cxKChxcgm2+qkc0/wMva7GU68tRcbiLd71uTv4p1joikGsLPdPP/3UWC0I2bTm",
+	"pXvtqt/SJH0aV6NN54aMXJoptLPqRJhWAxo2w3WqB7Nl4fPxPxUfWJ8FxDISJQm4H61zviRhwcIqvLnG",
+	"iH7K4yHnMy0DWfyWxQn9CEvyBMdkB8ewYnfqYJbShJe9IC9xDA0YU01nWOvIw/whyGBiQ3rPiZpQ2Ahw",
+	"8kxYxrYQQ75GjalepAbc+9TywQYompAeZB6G2qyL80umNMFIkwwGRj1NLzIxY5mC/GOTzzRzfrLZT041",
+	"kGFdoFGsVwW5+VF5rdZAiJRRiO9ZpauUf37c8bzHJk+V7uxEp8eV99osqvWShrUHTJLVpiX/+OYSVtE8",
+	"Kwagpd2HwZnVA9crUsj5xW1Hn8jzi9tjYhRG9LiIuSKaYrhi2YiiquROrFx4cRi6ZWTffIoap1efW+Hh",
+	"/Te9XrP469vPh/f/NiVmZ43X3ebVd93yn996Ss7yKVyA4uqZhhk5cA5KNN12SaEZg6qrZ/nJVYSv4OeV",
+	"aemddab1fIdp9XqfNs6s17v6tmufObr3ztNmF3Y/r1J1sYc0Td+PgKVsoga76ZqHlJfrciIyBcUcgkOV",
+	"YT83EftN8p7nlYdqISCXIrllGFh2TMm1ahP9WKYfCYlVaM3rGR1OyIhOkxRKZqAGYxst56OHzTnHR9qw",
+	"NeaPooCCZhld4vDAvHRqMtB8LI90PgsJGIbkmxvGZhKEkbV/QkjageALZws9A/mtnpdWM6HawjAVfC8k",
+	"5IcB6KBezuKN00jC59MBy0jCyZRmN0i1v+hvNckHRuOG4OkyJMmYCy0NsT4nweocxiGqU11ncnx0dHhU",
+	"LjTRHP89T5e26mO18MTaenWqQKzxuIX763vucyv+sydEYiakBOaVsGGiN4Bwsai9CBs3o2LSxeZYp4Jb",
+	"whN6NktOtClmjsQNW8qQZCylKrlldvQgZeWzJonK5GOparcdi7ylQUVK/KfAxLRgJ/KJWPoHsrNLf+UR",
+	"B6XCmB1l654L7bnQngvtudAqF9rAZ94kUq3rM/n5q3UQ86KL9ePG2Z3y10piSbddM30f1H2+IHQAUWpj",
+	"GZtqjV2rvd2VwDlsWINLRdHdVV4E8PR5K3fVREhGZvpptbZxx53Ad3yA9hI+voZos0dNxmnnNJxnS8CD",
+	"pY/EVLGGSqbMp6PaY7p2wQx3/cuvoWTcXNYbMkrFQmJ4GkLTmDUgTMpKjbkW/urVb73RJ0JzMXy9PjWQ",
+	"c4KvD/NqZ7aEa1Aegs6FtbPh+azlJLtx4OKQf4Hzh2Ny1AC7DaGhLx9dvpyw4c06QY6SOw/dkKGYTiku",
+	"oX4TuHAw51uQWDR9RDJK7qwjbAUWBB0NZKhHQBqNUXLXJwvIf44tAaxb4SMbElsv7AZu3NyJUK3npNhH",
+	"eZPonRQ3eiFppndzRJPUv5uUq8qhyAlMZWAyuBeTZTPYxj6cjZzLwE62ctuegqHi/q+x09p8zZR3rJup",
+	"WIG2UalyPDtFSdimJ96IsfuEUw+2ptZwMmF3K+y8FZWM+OiuMMu1JX7it8RNcZmHeqDWrCCdouiM3elv",
+	"UD/VFBVpm6b633hXqSit5pbmAa91GZmzrbVRObU9n7czwBXy0Jtd8B9cMFyefLrubrlfw313ZllNZA+y",
+	"U74+MtzuU/x906UpenctqdI81ol1+4w3U29JtHZ2Eq0byfIHU7fmQfCaY9I/JKzNuTbpoEZjogXlVG52",
+	"NbY9rsY/527GP3/7X99M/j39t/z3VH777Z+9tPKqlNjgsXWkNvYw/SF0YV9iNoPiAMjXtiU/zWD1VBW5",
+	"EgWV2aQJfMZLYWv5FOuDWyJAmL4T8Ii84jzPNnDEdp5+oTVK79e3ftS8druYtt/P3+kjjle3JoK0wpCG",
+	"yg9lJaAMpqT2FGOnY+a1DkD3WlBJYqyCC/W+Gpywsh4v5gM3AxZNfv3qQeFoXvusKZn+XEcjjllKPVhX",
+	"rzXZQ9o/nUtW2NcPGquNnK19RGRkxsQsZX4VNBPTipEB7Xsf8jlLikDmM0myOQfNDkxHvdnPrCfF+76b",
+	"xKe3ah04JJDc0sj3UBvt4pZlIRr7cUjm3P6L3SZDuEnfoGk9xPhpYzRP07DH4ywZqZBkbEYTeACjqY0c",
+	"y8rsdwO4a0joPNbGUMzGGY319RvGZixrEsj6lz0+pUuoMkNML49YWlxjRYeXgkQab7pcnMl11dxoMf5r",
+	"eNq3CBw4gpfm3nvEJClR8wbrdlUBjg2mSWB2svLIP4VSjrzjD+fjKK332hKYNLd67uIf2Z3HVYzqVAjO",
+	"YnSMLCYCij2hMBecwjdseQ34EbW/9Te2/FE/sP49zVfQmdb0B1Rf3c3YUOVKwEbF1COHV0AwySwTA0ZM",
+	"kWWTnKVpjsaGOftwaSLSeF0mV7iQNG0sJiJlZEaXkIn4Ddz5rc2+GLAxijPyzSxjo+TuW82X82Wex7NV",
+	"gjmJonUNxeqv7fsKnWTqB6c7Ixkbz1OaEXY3y5B2yDcfXrW/NbucDzyvfYWUATEiE6VmwIH1P1Z1qgpF",
+	"Eaf4O16mwiPhSVWEa3rqlJMfP368IBYMKcTgRkYoyTSfb5J2FDXap6clRzUURGH0pDTUcmz7U6txdIXR",
+	"6fb9N43Sn9/+lx8H1ncwUppwFteJY+/mr9nZ7eZ3stjvbwqQFbNIeGw0zpVTV0xvg48VDrEWaAyAJLkg",
+	"qeBjEPAiL/ZKpPFPUs4WXhXCJDyz2JegsjLL4t6NE3udsNSzOTbvuJbmZ03fdeFvUpZrveWWpnNWZUGH",
+	"hAIWLiSwUXnzgrDpTC09gkDTuBEG2wjBDC/PsrZjqFwwnjP6SiLYKNVXz4TWvgvCqveouf/egit5F961",
+	"zzx2BlTySQfD1XHIl6OPqFGA+ZpaeOn69t5IE9cOWk+ZKD3qj5XrnigJxMKshMD8+RdVeoIFdFUsTaVV",
+	"mSRbd/5XxBz+6JqMzWXDhMknN6/tQ1w0XMBRgAoJCpIPgwz/lxc+aE4uZpChp2W89zOOWbCB4XItDnGS",
+	"EvFovAxVpqIue5KKzXZwdSk28xHwLc0Sb9AAAVaWzyQxt4RksISDB8g5IttkWt6yLDbIR3btBzSlfMgQ",
+	"fPtnrGnG5Z3Bv7hQDTHP5HZxadiMQzP5wc43vRiCXSgfD30NORfuKJPZrT5hyez22LvZrzEO7kvuQKwZ",
+	"qx1DZbUNtJjdXnFZ5a6Dta/YlNt11RSvWA5h0vP9LimLpu57TX6xgCUHpG34N+AK+99pUTlW3/jXy/fv",
+	"iLlKvvnw+iU5Po1aWiE17hV9elwRaTBG0LnkqqQHze+qVDqXBszieTfVKhA72D5n4DsRo1zXxkIX2MwB",
+	"06pRnohxg1j/VdrJGlOFN23Ob7AGbyX8cqHRPIbDn737gcV2GjCsF1rs6NnZWn84RqaqmZJBonVE1Sxr",
+	"Tv4ZojfZMY6embz6bakdnRL29Hb/96qO5COBH00926pahMyhzDTX05k9Tv9yRBZCsU7pg3VVbWddeRzV",
+	"jsQ/eo85+D0ssjXw1EKQOBlrbszocLJiPR212tvc91utvvOYcZWo5foiVptCQzHbmiR1CTdVhZnhom9N",
+	"TNeCLUd6xrgetgtYYE9mTjhX9jC5v1jq/pRTlQc7Q4txalXRZ5IkZok0nfMYNseh/y7p41v7WJWPL+6H",
+	"RE5EpnrcpheaIycy0jeCVvZL3QqwRMNfd1mq0TSqin0LPGYV3g1vSAsqsUimiGGa39XGUkzwlnz6bO8a",
+	"nTj3RLm5FHROAgeEWiv+ALm1bSTFI6AVBvdX+qeVHJB8sm4KY16b6vFnWcsCZI6xKooSAs3Mu2hgYE+V",
+	"vMoAE3SML30mMsQ5M4ByoTGOjfLi2iD5WPAfDZMHC1vj0yf2guPLCQ73KPi0W7Q0YaeBuJnElCtZOwn3",
+	"f4zyXAodt443ZuHe+7nbj15D8kxTKIuJNrqMzwZ5DdJzwYuMVuLG9E/KTvSTkhCYdPNmSq1jf3j/jWOR",
+	"PSwPu2b+cv182dUkj9xhVpno6SZG7DYPS3pOtRYiQv9cjq868TSAii7uN5jRo3maVpx9AJMuHojZYI6l",
+	"lCNRJHtBnZ5ftfBNN+E7ThSL0B7QVMjdCnyJbwfyFjA7qeM5VA4RvKyUryvfvwKLA9m2xt7IT0aQJICH",
+	"qX83LGTlLB62f3NGaFyZj1mjPECEwzVBoRChN1vHFjOyKNGD9RBzJZOY5Y7S9aWpUvCrfZ9OT4ZKwsKk",
+	"9nWuPzXol0rkIE7rDZZeED5PU5IxCU5IzjBFVxKjdTSJ5o6yxxEKYZbSIYsRVxhiNqXQdDFuf/McWL/j",
+	"Q5KKBcsaQyoZSZnm1DK0Sr7WRBLOWUZiKidsLV3ncPW0utET2vglapxefWP+0bj6HIXHrXv7u9fcDoN3",
+	"bPHRcobyeRsW+FG7ZWXXKZ7YxYgIA8mGGatwXpmaeiVZOmqS8zzeJCdiwYtedc5KZengWovFs8Y/aeOX",
+	"68bV587h/Z9q58jCoMJ8efLR+Sj4gtqC3B04deFf36nCCWXnld+gSVzEXtNYy/Jb7MSlqXOglzNFaDi9",
+	"52UF3Nzv18AxBxpezMn5hdHBwxx0k8fE+vEg6z3hxitkpWLx9qRCh3YVladcGFtJU2dVZvmG+tzqL8hi",
+	"AjjdgM4NGAIiFVySAVMLxrgDrDJKOGuSM/L3Hy5KcWbDWYolXI3uHrdbnU755OeGfq8nu1ffbSdlMwsv",
+	"xQKP28gNfGihC1rAhRp11Wl/uJ5NL9L4Gjz6/jzBARuC9xm9lvrGPFqpvyR4l/S54KxvMN/x85yFpH/D",
+	"Zqqvb0wZjWUPPZP6laanjQHUD0nfpD31geMzrjLAAxiwhI+LtLY+5j/1TRADRYHgUMghBeTbK7qUNmdg",
+	"amz6PBJhgJZmYB4axPgwwJdWxBlqpRjl2UVreaM2YFIwqHyxqzbcBF124FE1I495J013iPZZ72iMkbBT",
+	"Xd+6InRRkW2xVqePhvkLzbTyC6lWBKARAyZcECXEapLH6dbE2YdBD3xz4Nzul9gXGbtN2GL9iMbJyDR8",
+	"lRXHCotcrD6UcLIQWVy2g7f6SUvYZRujqvmN9xhxqx/F+pDw8UsYpddT61Re1Tgi0r5phQxxSM7rwtIK",
+	"ujP1UmomBuwhuVdjwaTFQHXznvs3CY/763YPg1SvGjHsPCHsHkObJel9uBaYpUk6z9DZTElmOayiN0zb",
+	"PoZb2nrfjV0lt53GiZAVyhtgJpejXHAwbeNpvQojADgKSTICvQ5S1/CoriUUHnmxVRTLbmlaX23Is+tR",
+	"Z7Dqz5Fc03zyHOMiSUuMwI7AhDore5zkyJC0omgKekVrAirFz4nKg232W63oP9c+9v0SOzJrEQul5HZm",
+	"oMBMRKa1o5hQRTLKYzEN3daiIYn+U3/zKPrPVctshXe1Gp2r/wIm9O+j6Nv//NOmlOI8GQqQ9pLhVP9P",
+	"DfV/J0rZ/0mvnCvSROykD/yaZTnbjlB5o4Wtb++deRz445rZDmr1RrUR9leSsSjo0jgV8nbV+mtN8k4g",
+	"xIBenCZyQslK826vOSlM9+PywRzoWTgnU///0SdTelPILowKLLQ+PI9nhpptVAodAZ0oKjw1T5B+mIrF",
+	"NfhBHn1Qo/WD+qNYoJNHbxGWqeLs7GrCEqOFpH8iepdkSOYzc1BJJHOgMPACNRFDCcIAT4BFYa4gp7Bg",
+	"8jAoQ2l6bMZ4W8etwHHIvjOo3w6aYlVc5+Cnj9zW9oZtpbbrOGQyaRmm+axhs1PbJsgkPyIOWd+yT1y1",
+	"GuhWIPEtxJWrSVTm5edP7OgAoJ4z+eotGSVpbhMZhEL9iIkYJGMwqV1vpTIi9lnNJOVbliWjZYk7+fxr",
+	"P00YgrqVRbRjLwPcoc/yu69YJWOBFLttLKf1/XaYLFrScEBi4MO2pr5ZDqual7mqlE3HDjpRIdByxFj4",
+	"4/AkAiRaIEPBmaHckmnnEWw1aCi4vzLTTpmnPujD65fktHP0fFMuUTWOiOYe+sh5M3ssGOCaXeQk/ENK",
+	"U20ugJlSHi29QA38XN0xR4tJU2yXy7F5ljQyZvTwXTPVkQugS13Nt8RVj05PHQGJrYXWRKSBNfTmzSXg",
+	"ry2sqArjybtd8LAYEQN3GBIPBOK7s7evdlmb1WjNEjyVOIN83XyMCoprqyBC5pn0xVY/iDlYLiPAc8yT",
+	"4gA6YEfckGEmFjGrQFcQI8W0JgR5v+DpwU+M5mlaG5cE0w89mg7mH5dSBfKOQUmWw7vrN8jaWbpsxrJr",
+	"JEW5aVKYaKbvNoTLYhPyNailMJLJHM9jjU9PEyk3zdPgnXDoGmgnXWC91vwKF9cmE7niK4LQwttbWtva",
+	"XxiYnvAb5sFFrr5h90IodKj5hUqkmA+Mxhijqw0FgxnpNasNMF/V8+HL3RBoVs66zYp3oFfw3DqfzHcu",
+	"X2A3M9fQTnEa1yi5knPsGnSvLu+tyHnxcmbTTfmRkDbhppqTXbyOPtXmg7d2Z5TnI2+WrHDXvfEW75AD",
+	"rm/3Os6SXzzS6DIVKi9GyJJ1XlOVmI6Y+Z839I/XlsUty5ZE32vr/am8QTZnE4UVuzNRO02Tu3gjV86A",
+	"WVcz0Xzdrio2xvgFH709U3Hr47mldeVsAWtLFlBzccOWkkxonOMjO03b6xQ+iVu2mzf1rbj1kwTQiq+y",
+	"haYpbFtFiXzhZfAer6J0voJMvKtTa/qVmw4fstthp2YXq4oInqJq+kMd4qyuXs73Z50SvfgBZ5Za8hrr",
+	"ESQt2tPjrTaRNeWTEo/+4GpECr7unfg8ZSZXZiVXyVttfs4JH2mTQS65onfbvwyv8X340mYflD+ATZYT",
+	"PkznMbNd0opgnumFAXd5XZqXRYnQSrJc3hvHNXE97k5sJjxgkkhq9FDIOHLtXf2irmGd2G+xaI2CKApE",
+	"mkar5R6vxUyMaPdOAjr+es4repUKSDtQtuIXWPGUSPSJ1TQaTXhuJZ/y8KSzzqCKRkK7AzVuw/lZ6+Pz",
+	"SA9Va6PnUZAFTVReXA7NZNxoQDR9kevKxncj0tgEpiHI3FwvsbSfzjsHVRZdummkbvFll/Th4b5jB0AY",
+	"PeMs7esTRwcpk2Sw7HHMstGCPBlOTBWjYz2Qnyyyoe3ZjS0UwvwTLv5POVJeB8WH8WUNwoTkHyDOEPK9",
+	"oBNmH8i6r4+V/BJkutLn6dGENN3g6yQWZjPXs3z4vS2gquftCKNMpbBtvcE5Adw1f3VNZNoy+KzTgmq7",
+	"l6zItt1299+wu1XRJsHrWmcY8p+JzNqPmJoEg42JEk3yTmCWR271T+kSG9laBlqLbPKM6jLhRO3OFtzm",
+	"chssF4/XdsRaJwno32Mfcg4j0sSWANGxfe/mKNEuiX1umy6XQeUduzyuMGqzxMbgi9FS0LXtKcfzDD1D",
+	"z1++vYBNJHOeMTqcaO7kVm2UJbb9aFVhhlNyXIzVtBLz5SUlWrDOXD+HGWYXYyh4CTP1Q9iOo4aaz1KL",
+	"WJoMJ8CPRokqFbWbT9Yody4anJXwvcFz7cZj/blFXkNlpo+pzHGdm+SMYE5jaLIoIba5Viv+wgSa4Vzd",
+	"sJmqxvxY82bkNNhpn3ZOj5+3T4+2xyqdtm2PjSVNNvFXmaSaGm0eW8Fd8xwywITQv6RUKjIUnKuMDm+M",
+	"sJ5QScaQjbbChB1byIwEO85tMchDSEVKpgbRlUJum4SWRXD8aT6ybQf+sBU9dw22tnehOVU1gjGXpVoq",
+	"m2xgB9J1Wq4/k0QsuIHRMcHNZyXyNx+YUvmvOcto7NevTSs+d2R5Vz6vLg1DWNkcSL9BZYFkgk5ZnG90",
+	"ykaKDNgk0cdZ8CHw/R63u479jIyb1kxXW655NRlV8BRMFIvoWToqqznOeJMpdDUyyKW3LPPO2agU21vv",
+	"2PuqMNIt28gFJcrW0AEVzFXLwph2D92KgLL7sa5HGxIqCYOwMIJWtaVcK3C0/W3ZVyVIzx0rl/bG2K9t",
+	"jNVGXt1bZHuLbG+R7S2yvUW2t8j2FtneIttbZHuL7Gu1yEpm2AYb5ykilBs6c/y+kZ3NwKtS0x5oj+Dr",
+	"PIthK/TW1uNliWYTVjcXzKCm+7J9cgWBKkgFUIKMhf6vtizA7oC+eIUCUvOTP4uEyw0flIwB3IJJPXiG",
+	"EJt1E7OqUKH0wd36VUironBEkQ89Xa+tukkrWHhZAeUpDWKuWohCF50xeqOZh5pnvO5nLJC+Z8QvzXtN",
+	"oZDldKj/0ikUDQ1pli3tBtVcozm3nHDb7BxNzmWgNaemTeZcPyvng9Kp3PgFsmTqISketvK+8Dw5k833",
+	"tBiapUZ3H9zqWzwhxeF0HBt+HlQBLF+Jwfx+hF2tjVr6AmpN0rTQxiYU4SZyUe0UX6wdLfOZ46rvHNvv",
+	"hCV1z6YWCe7PBR9SHiexty/lmXNEt+5oDo+efw5La3BbLIH7h5AjHfirYax5mBd/y5m4wTIY0PPshG+4",
+	"KVPcjFxdkdVSnlFV/7evAHuXSnWt+bAvIx0xNFB7tvhp0N5lmMQrvGEjCIiL0rCqUrh7qPxN+1Jv76Bz",
+	"gwONO7WqQPr3a5YDGayUUULy+EDbBDz2P+pA/dbCMqmQKR/XpEiiSoJkC5J6gWEMq+ISs8P0zDzd7d3A",
+	"xJ5GmSwam/zBlEkY+JfNtXNUld8m3c4OYMMKyMrUV5GNhfI67T4Cw1IFjMCAAeKH0V+01TsVGevmkOgI",
+	"MyB3SGmNa3wVVeSVtFksp8eKDUNaFjrlybNpXSLynAAlFE0r9NTcKcjX9e06ehC+u8hwLXZrU5brpU3x",
+	"fQSCRxgkMaPVlWfSFtVSeSNtefZjkoZ/27Rkq26IRW2N/8s02C2ip3lv3Twya9KbcWO8G+83muP5dCYr",
+	"mxkUshWiTDWND2jSsP7Ov2m9rOjgUGMZMdh0DeVWHm6QTK2ryAlpSZoYuKbYYrViX7S6FnMqpLrGJzZa",
+	"/nCHW+XGBcmEmO7ymRH1Fv/8YPq+P+L1M5Z39Fh9d8pU8W6IF6skTcHSFFNWc2uKNp21+KRTUujFcHlY",
+	"D8/qFyqa7YBWtw7YnVkwNzMwp4EsUnexwqWtLJPPCgWH5rT5jyebVcNuF7BoANUVOtogHQ4RDhXzNza1",
+	"tSj4R5HlYTsmeH2bRn+rhYRXmV7/gIp3hrgP20vUUaG+xhL57bcbq23bjb7arY+On3cHjJ+cgT7DOmz9",
+	"CmPxQRgWdtE43SSCMAHgm2lIWY5QhGvI9rM0YVuFdhFjCYM53/mhle0u3hDmA/Bu++8cR7IenmPlzB6S",
+	"a/SgqdQz+82kSkE0qFDxzrNyVk9hEOLG/+HMwf8peuLscL7fc0YWdOkgRQ4pNx7bysYhRUOq9ZdheMvx",
+	"oFkUC/s6QK5tHx1b9MgC1ak+SoNtbOVkPxxtzX3w901MU6cbJHnPU5w3eI4MEjssyYDZ5Knaw0QQ6TWY",
+	"9TWyMqeq3kHB87XmHHs/IpLdsoymdtTYZMP6ZpvrlYa4iV5SYpnfRWzawHs8YRbpx7nkdSiMRbUrbUEl",
+	"GcyTFHsdVLVokt5O4W5L4e1eBfua0LTcHwvPOiBS7zxL1PJSL74t9hY3SRUKxsX7y4/k4LZ1kIoxdGU2",
+	"sPwoSeHBvGEEgmNcFxkZli5miUk4yjHOVx0qcAG6r/XxLQY2GJl+n8yyRO8/+n6BcMAxx2gGbafMhwDT",
+	"7P7+3kC3r33n1S3Llk5/KPOpWDAAjzLt8MmEZaxrNQFp208kuTcD+lKwHsdEg9T1HITWsCHQlpNOGbTp",
+	"khZS11hwo2RshDlgBjV7vMe/++4M9Mbmd9+R97cGvefvPLkjUoC7lwuLpSwJZyxm+nTrGz++vLB4LRIZ",
+	"XY/3zxB/6Bf4Spd8D0tFPr7/26t3/ReE4queSQJSTb+yr4VTHxqggLe7b5IWezwvuMRbmgRTkDjRBwln",
+	"oegNk7YpwoAB0niizLxeGkfTd9/hk8CP4Tfj2Sf9Vx/p2H7QrBiCuDtL1SQXf/8Y9vjF2ceXP8Ku/PDq",
+	"zauPr3LccHaX6BVYaAaXIKCsXvP++agBjKvfJZ32iZMxGpJOq93jGKOQYsqggSxLJQ7MgJDrd00Z5YuJ",
+	"3ipyZseeOEGJBfrn9W+C93icyBsDFu4Ywi/wNpaAFBnRJJUh4eZP54P6G3DuEOee93j/PGbTmVCMD5eN",
+	"v7ElpIXGEMmB7ImJWECOFKKWFAmFNkrd7pCJmGfyBRKuwYtwWmdieisk7pW+9YHNUrpkcZeobM76ZkMB",
+	"dP277xDzjIJiAKhroE+HpK/Vhb4B6tVv76M20S+6nI1zsZpTySXkTwGVXOZpREs8fpIxk8+9KbvKtibX",
+	"t/d4nr1L5jxmGcKbmB4ekK2LcZw+9NMz6blasGPyHM2GEzOwV4DJ9N13OZhVyqYkFsP5FNwN31g4qG9N",
+	"JE4fekRVAKQmg3Rv0lt63O3R1iRnfIlN34YFRFon6uTtYSFcaLGTO9ER0kT/DHJzQ9Jptyz96oX9Uehd",
+	"xN50hu8YR+wEMCb1Wnbap5hgkyZDxhHrEFsojRKWaW48o8MJa7SbUcHand+0EJlPpzRbBt3gDV2yrNEh",
+	"2BcCWwtmYE0BbrZJvJMGVcEGWzTfbebAR1ZwBI4wDFrNCL8lZoyDkA4Omy0Ykl4uEFwHsRjCP8ZYo56z",
+	"o/M46Ooff9DXtZzEXshwbzuKUOhxZZuksjt1MFFT7AGCqGRBN+jNo+hw+P/FYqilC9E3wE8ML8DY8Qcj",
+	"Rs4uzvHSgXPNiivqs9rvQ09HwDHGGTvt0yptLJ/PwUch3lK+/GCYv37uCOe3+bnXNElZjAk1I9tKcfMj",
+	"77EblKNCBN1PVy4tfFzRlgzUnJYZmvhnTMzABazoGEDfULkJrvQ7DzDL+ZdNu/mjLULZsp90NkuTITx6",
+	"8LPtPGq31Wk+B6M3UGWBuEETz27V5uAxDMSzf+cKlIk/6Aa6sIGzTAwxwo/QQhXbNmUqSzYfwrfmlp32",
+	"TZ968+6G9XlVnyN0dR1Ak+DyIf4P8uOrNxekrJlKUo72YDYEqnvNHv8P8vEfF6/WnhnT+VgrfeWfP5vn",
+	"/tILbme8F9yTk1b7KAIGu8PBP+fkIhNTvf5z+Uwi5A56Y5CYotb2Hf47N6CTvyBpdKLDGpQkskESx+gf",
+	"+JVo9qjOwP7O6S1NUjpI2UPpPKdsQ4MgmIp1dohaDCBf3lC1kTlNyz0q5Yuzh49lS9ZieYhMvPfQWm7z",
+	"rQsZTt7PGD+7OM+1mK9E4lRxKWgosVG2fACERPTa/37Fy8ccPvVXP6sPWYAAsvERQ6jo3KFVRXTj5quT",
+	"93B9gjV6J1Se9AZo0IUVyeIXYMLq4fVNLd5ismx+ITFqa1602eB03fZS6G3rYDhhwxtXknq7flno6ZQO",
+	"b6Seo7Yb9fpCIyVpfRq24zUFxMIYcrnWiP4lfvHRnAsdgdDl9A7YtXXMQpQUkiv4/I4cN1vt5uFJYVSY",
+	"wsXVYwLv0VSxlEOVksaCcKaayey200xm1yORLWgW/6UF3cbN9xAE2X7Oc7smP8ecMb8mfNxxP69NckhT",
+	"5VBSaGjIpttB7RSUhdqoHcAE1yNYWGvw5fvPNcHt/1WFfXS8/Yl3Qp0Nh2ymrBz+WlUE2KAckLtSNdAH",
+	"FdjJJmnyEu9wmr/LSi94ccvB+eid4Mz42K/8x3LzxPDDr+Ec3IfBYdSptcNvRayNf0NHNb7zlqZaObVP",
+	"/K7Jtb39qXMOeOhfM3n//wyjUhjLLvlVfTIpDEwsdT22JEaQeVVUj6JT1zZfyCuBEwTog5LnLvS3w5gT",
+	"lIyJOXqjerzApKfSeC7dJHmshwRzqnzMZvOHHzMbxnrAiYQd/95gH9eXkUU6zSe3KuqT06c3aJ2eNI9a",
+	"zVYUNVuFqKK2rW631Trt6DF7n2gXTwzKT1zlSRb+zuN5FfjKYNrNqNlutqK1t5nP3M74TgIQNssATZSj",
+	"V6bQ/dHs7mtjXdFpvSVIEwxydlo1eN1FxvKmvgU/6rQOa7G9NzTDnl+d1lGdlZPzmSYeFr9lcUI/LmcP",
+	"ZMonu03sg6Wtr4+jF0ZH3jL6k4U81dzBRnOLH0vGyQdskotpukUqXZVRUiRd+o0SDEYA2XbBaYVPNKTK",
+	"GJ32tTiAf2mpAWpU1oC4FL63S/pJ3DeRCohMwe/PJIFBhqQPfyMIipLQkiEk/ZgqitgrcFkLjr9evn8H",
+	"oTmnJAq6BWEtsomavKFSNV7BAM9/6BMAVJdWjuX9NTD30kTuBvPRiGVN8nEhIH2+xyF6KaasS/qIyA5x",
+	"SyEZ6QNsOiKmYCswypc2K3WhZZrNfsXOmxBv6vGhzdbXK4OGWx86HucBUXhhnlWbxNhjc5QHd7I5N6G1",
+	"HrfAMmfkX/OEKbv+tjBnOjXLny1J68gmtUFfXoBBWtgicKCtHgd3do/3OJDgIoGYmy1ch7WBPBMZeuKA",
+	"ptqbgbkqlU+Kj5l6ZRMzd5Pib5JpourI8JcQe4Q7V3N70nx3hC3A1CQmnfY0gIkh6NSiaTVsleKVSYL4",
+	"15xlS8emTSCbs5CJeV5Nqdn2lhQpN8HmsL0OXL1pKnSAPSOKZMbSdEBu+8deZLDWE+m2eagvcyXJewRC",
+	"3hEeVCwToVoxHLLkFsvWipEdjaLhKTukz1uDdqN10npux4kRzWKgpXNcGq7bjLuznjNz9XS+jrw8AzS0",
+	"JK4Yv2lcZEiIs8W1rakE7a110jxstrpHrZN2ZBrBrl6Pms+7Hehz5BS+mV10etEWdYnBpHs0iIan9PmA",
+	"tUaHcbvTsbAIQTdoR+3jRnTYiFofo9PuYdTV6mb78J9wQOiYBd3DVrvZCVcmGLOULoNu1IwOTyqme1JM",
+	"t3xUHj9vdNpBAqVNdP1SS3HcMksxVCLTk4+nCUDimdZO9sPkdsa7RbM/SMgwIFNBaIrVglb7eTNqRnqm",
+	"h612u4pQTouVQ8usYTJBgqqxtrqtdjOKOv/cRQWHE2N8UCZk5krrcuQsibtkjaCNgO6Cl1HLGkW75HMv",
+	"SOJe0O2tH4BeEPZgBnC5ivTgLj1/uAterX8xCw0/QmwNfoNd7gXdz718n+GO9Z3uBfdhzyEtuG2VuOCt",
+	"BXm69+QECveYnYYbaC+43zXC98oUvOxdLF+zi0VkZCTSVCxIXm9S6Udkd3nAeuZtwHup2IwMlkQqNrMO",
+	"/SV0LAV9NckTxvL+iTbjCZIZY7bu9bff3NlnUuSEQSrnY3whmxh9UZ3ueCDA8xAUvf2DzsnJ8LA1ascR",
+	"7Qyes9PWEaKyRa36ESTsVLWDK6L+BJ3KTb+vxk7IcdhIBUAPwXzm4i74lsimqn/yO3TC4Jamc/2q1TWC",
+	"XUO52H5+fHp41Go9PzHOofWbt+2FRYFzANgKKY1CcE1Ep0IF3fbx4ameL5vhJMwi5HVUmO4RtA5NOr0Y",
+	"5Yn8gCuxuiSABLoyPi3A15Ra82JHfpseaBLz7NynsHLLPGGT5qMuaRFcfjKlN3n+P1ldvJCc4ODdVxZl",
+	"YOa1XJRyh7E7p1bbbyBZOn8wKz2lF5HoNdQLo3eTRHf0qNWKBh2qf+pEp4cQbLWaybPSKGxxmbMc2NUs",
+	"vz80mYoEJdlVaOcfdIPIKU/rBnlQs74GotkPt1VM92F1D/wJnc0QCA+VfziJvszUqk+ax1zOlT8Cn957",
+	"C3/fLr+vU0l4hQIYnShI5AYVs2CAVQoDlGCgmqANq/XQYyrGiNe9Ir86Ht0iGXMWE1P845yxS6YaLysq",
+	"QiBODddCwni8ar+XU+P+8oJcUDX5y8EL8pbeNc7G7C/RC/KjUrP3PF2+IJd0yi4Txf5yqTLkSBu06d9z",
+	"NtsTpo7oXSG4hZYKTDExhOS8WuJrg+4UUzkZCJrFWHticsklZKCYXTONqLFKw6Jqg6NvXVNEYvst9UTj",
+	"3Q6ydHD93+279B//56+SXX4/Hxz+9/gfl98v//nTa3n+47v0H4d/TeOX39/+M/n+Nv4/5/Wl0RuY4pfQ",
+	"AG3szvgOTOWo8cjXHt85ZOWrpV9UCvBV4zFOvpikDGsyBFu3ZU9/7rsGnzhSW6uNVShorgieLqHUaiMT",
+	"+cdPHxT9qbPOSzqH7WgTP3lBLvUhYzX4yl4P+F+vBzw1D0+4j4UbOZ4VbRW9UbUz6aKnTDAvgosF1Edi",
+	"M1bbaVEsuOm2iCEuE+CR3nw/287xsdzNWA5AciThLC+k/Ez+Q4+IQb0H/tbj9z1en+XZIW7K6d/huzt5",
+	"6DQzM5g6+yS83zZLKW+hgTPeoBO7ODXew3SO4UyRxczCGSSmOM6j9CRSXRZR8S8fkXyCjMCHBK+KFjuB",
+	"C67qpABBqtJqSlI7ilrdeHDSHXS7reAqNAoOeK0wtNGqyFsqObgKMK7Wxnymtbe3K3KcKt9+5elYY3vO",
+	"5E1hik4w5Y4kpqdIqQ2I7ynz03Xu/iqlnG/zlfERZsaBg8s4lAKn7YcFejc5XDl2UDeQgCYfhE+S11Xa",
+	"h3yfu570r3LLjbzPhpMVVm5pUbSUKNbB9G4oGjOYbgzYbaHdft46Oo46J62VFgbYhMAgw2EfAETet4tk",
+	"4O4LzPgdomMumntlaabNY9EMAu0sLF3XurgyqBFuag1RYswsSLSjn+uHtunjcA+MZJ/Hu/cf2YLrRCpf",
+	"4lb+k+soKAs3xNK4zP3hT23Z+ydjb0lYfsTggXUbuwb1mRe8NFBQe+ttb739gXIvkWyLFHn/8V1RbA9s",
+	"hfF92fO7DsCdVyrTjJEceja0+DUrqNwJhtYSg9wticnWWVeK8cKD+caoUn2tIdR+MClEv++TXk86F3nq",
+	"j8jT3mdO/1anF0lx2+kNK4vCHn6AHlsVZr78tZaF7Xr69vrnIz00W4/AbgRuyDOHAZz5cQ0BN+kty8aM",
+	"XOg7EHjp+eHp8bddQi3Kkk3i5/M0xeaIWsKZKTdJ3/o6+qHFTYIKsxCay1KAeyu6AK92l8Wmst5qND2i",
+	"pxGRD9OpLywy4+PZw//6o76vu9prD0+u+yNmoBRTZlhVGXeokpX6ynDfmhfkcPG2plZzPOPhNnOUocPz",
+	"iBLiBaGkLxmL+5ZX9nj+OPbMhmammCQHtwA+JhcGYBHyTtEAr6jLfTQffHRh7mNdEQ/gmnv/xZ537nnn",
+	"l/SbiMwqaQ92oRy4DUm3hwvzkkvLDjFFFxubr0cOv7cv/5ojh19VeLB2cMhs7fbgUN5Vei04xIreEvtg",
+	"0N56/+2iR9RpcjIoWJblo0Wr1cdb8hviUN8XnW9+9TiU+fbD41DmBX8MPe73ajTvA1d/FAXsLI4L1Dus",
+	"VljXvxy+sV3/Ovhs/lU/qqW1lYTPGeDzo+uuuqukL4L1YI6zj2DtI1hfB/bPVNwyB7+yQuhXRbAefoAe",
+	"G8EyX95HsPY68BNFsLYcgUfovdttc0PNjwh4NUn/cw8N4F7QJT1MXe0F930EIZEkUYC5eMPYDENgRXaI",
+	"FuHQrocLwtmCCO5LhYZBPY3IfJh2/oiI1iq72Cvne6/sXpv4tSJa21jr3KNdzObq0bzmV4gabXYcPIAz",
+	"7b0Ne4a2Z2i/3zDTRl5W7ebITJ/3ynYjCOmywuhWK7xNNyYBMDWIuGlcMGJkIDxlKlSpfho7IXjRHaFs",
+	"xg145Gts2jWYCsmBECmj/GnhEkd0mqR6lZPZLfRcmNCM+ZEUGU2DbtQ8MjfBv6Oo1c4rf9pR5/lKkKh4",
+	"x6DqHZ3T05MT9x3HK5ViMvmFYVnRDoEhvZOb2jrgPGHD6HBiNzAklOCKNPfsfG+aepMrnxkEpoL1wJ+P",
+	"jcpsZloHs4zdJmwBoHRPEvvxIDzRvLOqjasj5tNU3LIQQb5MS0uB/ygw74amley6uYrj9jPW37y0aUe2",
+	"GSejEcsYx4YBlrmRIXb+XQRXv1lVqqYRP0PXmxcH3dbh8wj/MLchECot6jaPT07DQImgGwyx2Q/eMXDv",
+	"aBV3XDks/PCw87xdKgCFy3kx6ucgL3sJulE+JmdAV/rFSgsHaNN3Xx8u0JyLzahl+jP/SzHL9lHGvRyz",
+	"cswclpzRr8uwainknuaqDC0u3AStKaPg1lyadjRnOaIiXE6TWyYJlSQVfEwwgYssaHpDxC3Letw2pJaA",
+	"VC6xdTbjprP2YkIVtNaGbgLgPB0LJssNwSH5R7PLiUjjHh+xBY6Nk36aTBPVDwlNpTBdnKGhNfQYgH7b",
+	"1PTL7hoULzYVmu+KGwlY+j0+0GeGxYTPocIBKtCtL9eC7fsycRHMwqzmrw+vf+m0VwVYSwQ11fMnJqdL",
+	"21rOX3ph9KkqA0IVeJ8VsPUGLHUDDLyDtd8Gd7timX7R//0UNU7PGq9pY9Rt9nqfer2rqz//KVjHjd8w",
+	"OY6TMzK6PHRaMeLCqnwc0H4+Cuw/ccOWZMDGif7BRMYlQyDSJnkHLdQhDQ06/psm/+UBnwwPWxVjvmHL",
+	"61nGRsld1UoftcqL+41eXdoYnTVeX31u33/7uRW2j47va60vmE7mFFv6mVA5KQ/Xg+5ePXhAvq274n9j",
+	"yx/1/V+wZcAmjF8DWmLx6DaB9FKprjW/8uPZ/3Mbjm8KKiR+BJwece4OWIPv1WqYvbxudA8pj5MY8yw9",
+	"EP/r0z0trnmmuwHB/zec9VUYcES/assTFewALgK0XAdcBI/03i+w16fKaZsuVnQZ+cP89OU8A/YTB59v",
+	"2HJrxpaTigVdMdgw0eoL5WxRgBEwrrKlC0CAt26BICjs1H0a1v58PNLf/1pkY+Nws3TlPVPVBf0V5PjQ",
+	"dgFfhVqwm0CsdJvj5b0U3J/yNe/4xsP6uMStSkJ8Bl0ZSMLJhN1BX3Att/pWT/WYUSsHEqwS8NGG5R4T",
+	"ZeTpuqbVpGuMq6vPreP7f1eYWt/6bK2riqLin6ynA7r2J3wMbQdDU7lkV8EV7uAIUaJsAJP3HMuGsXcg",
+	"1A2D6mJ70kBhVC7+9dtR/GNnOGxeYxUBculgGvU4qkCKKtYlXJD++agByRxQYbWgvKokWTMwl1s/EJDc",
+	"tXfqO45TOswBZ58YZtyUYeesWaTxtV7MXGOKy43RVgy2362kMSdho6DZaQOs/7zyfNv2SlSRARvSKSvR",
+	"JhbKWwLdC6W9J/7r1owv8iJr44Hj3lQYR/Ba21HRDd2CX2IrADEiXCzQDZ7wIXP83s+kZu+ZemFEDPqE",
+	"sQ8UzZgDi/7MD3F+CQN4dPx1Pp1J8BUDNB4ECzvPNRPUn76OM6EvR2GQCqmubY9k+/eIDs2fM4Ytn7qt",
+	"EAOzxg84zyTmoLRanTAYZmIRmzilaRAM/75hbMaya2zkgS/EhsPwTy6ugSfDPwcgyyLbIk2P+BgCsRgO",
+	"1ldM2yZ7CQOnVU3psXlV97DVancccF8aOF/oHD0/brnR10503GltquQ2b20/P251tEJj+2VeAxn4m1z+",
+	"c6Wvff716Dg6Xfk6/GC+Du9exYK2QrF71GqdhgG7TYbKLOfPIuG4xiUg40zQqQT9K3I/BsHjQiJF+kzc",
+	"MHEL+6T3dM5x2/TVwzBY0EQhIcC6axLXV0oTPulGKDDr21BA7BWCDQP9co9l/1uaK2YTNgHYA3uu5plV",
+	"YRutRScZkWyYAZvMGGjaN2ym/OAUH/E7XzwO+ITxkly99Z+TcFubnao3OKqpbT6YiSlTEzaXzmsyRuNd",
+	"AMRhhbd7+HHD941g90pXWekCJ7+yp7R2+y+n1xc04jfFXpot2BZMiSRyIhYmUi340NMYFk8KkPBv2vRr",
+	"+4Hc6Tie89m8ZpPX1gNt7wezFiCZDBrafrEWZ+/YAve0qt+NvhhiukBBOF+umdgbgSu67fH8vn2Lrr3t",
+	"/McEeVeGl1Z1AUNWf/BZ84ktMVX0TpmKj2TMGwkHX6o9t6HtsscFZLlhuxFfCLWCwVcwhmcSGiWVndsl",
+	"huZxa8P/Nvm1a2Q67ZE29iHep0G8uBU3dQ6jttyNWKoK9/6PueWx9g2dJUE3aDWjZhSEwVjot4tWs33c",
+	"NN21cSDBLd5SW9Tb8VVI+tzBZr5gMjGwZREohmcX53tvwSP6Qa51sbvNKcaSHW6CJrtK4gbVcIW2zW/G",
+	"ZVfNtE3yMHb51XeahvLOnZqXz7M06AYHoKibka2+7Y0J2RiMYXB0EUpu2DIkFKOD4Jm1aIdOmaF1KlbF",
+	"U2ECJezj5lpmrO/pn8CWyUGoAMEC7ZsZzZSN19ywpTsajHmG69NzcqlCW200YUtCM2ZjQflvY1Gan3EC",
+	"+kZY9PQOyUQsyHQ+nNjXLZ2XWC+QZ41AKzDOcZD0zmOGa/lXdpYJfVWr8SwdOU8Zoru/uv9/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
