@@ -21,7 +21,7 @@ type Table struct {
 
 	counts  [2]atomic.Int64 // sessions that are unanswered, and answered; insertions count before they happen
 	evicted atomic.Uint64
-	stray   atomic.Bool // sessions off the ring are to be written soon: the kernel does not know them
+	strays  strays
 
 	tracked // guarded by Sync.mu
 }

@@ -104,7 +104,7 @@ func (s *Sync) takeOverView(ctx context.Context, v *balancer.View, zoneBase uint
 	if v.Datapath == balancer.DatapathKernel {
 		// The kernel would decide by the ring alone: these sessions stay in it.
 		found = slices.DeleteFunc(found, func(h hidden) bool { return t.offRing(h, v) })
-		t.stray.Store(true)
+		t.strays.addAll()
 	}
 	doubtful := s.doubtful()
 	for part := range slices.Chunk(found, takeoverAtOnce) {

@@ -13,12 +13,12 @@ func (t *Table) Told(now int64, key []byte, v *balancer.View, v6 bool, backend u
 	b := t.Bind(now, key, v, v6, backend)
 	if b.Backend != backend {
 		if b = t.follow(now, b, v6, backend); b.Backend != backend {
-			t.stray.Store(true)
+			t.strays.add(key)
 		}
 	}
-	if b.Created && v.Ring(v6).At(v.Hash(key)) != backend {
-		// The kernel has decided by the ring before this one.
-		t.stray.Store(true)
+	if b.Created && elsewhere(v, key, b.Backend) {
+		// The kernel has decided by the ring before this one, or by one family's.
+		t.strays.add(key)
 	}
 	return b
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/roamlb/roamlb/balancer"
 )
 
@@ -18,6 +20,15 @@ func (w *world) toldOf(k []byte, backend uint16) balancer.Binding {
 	return b
 }
 
+// strays is how many sessions are to be written soon, and forgets them.
+func (w *world) strays() int {
+	keys, all := w.table().strays.take()
+	if all {
+		return w.table().Len()
+	}
+	return len(keys)
+}
+
 // Go must believe the kernel where that decides, but for sessions whose
 // backend has answered: those keep it, and the kernel is told.
 func TestToldBindings(t *testing.T) {
@@ -26,24 +37,26 @@ func TestToldBindings(t *testing.T) {
 	home := w.view().Ring(false).At(w.view().Hash(k))
 	other := home%3 + 1
 
-	if b := w.toldOf(k, home); b.Backend != home || !b.Created || w.table().stray.Load() {
-		t.Fatalf("a session on the ring: %+v, stray %t", b, w.table().stray.Load())
+	if b := w.toldOf(k, home); b.Backend != home || !b.Created || w.strays() != 0 {
+		t.Fatalf("a session on the ring: %+v, or it is a stray", b)
 	}
 	if b := w.toldOf(k, other); b.Backend != other {
 		t.Fatalf("a session that nobody has answered: %+v, want it where the kernel sends it", b)
 	}
-	if !w.table().stray.Swap(false) {
+	if w.strays() != 1 {
 		t.Error("it is off the ring: the kernel would move it when it forgets")
 	}
 	w.reply(clientA, other)
 	if b := w.toldOf(k, home); b.Backend != other {
 		t.Fatalf("a session that was answered: %+v, want it to stay", b)
 	}
-	if !w.table().stray.Load() {
+	if w.strays() != 1 {
 		t.Error("the kernel does not learn where the session belongs")
 	}
-	if es := w.s.OffRing(w.view()); len(es) != 1 || es[0].Backend != other || es[0].Timeout != w.view().Service.SessionTTL {
-		t.Errorf("to be written: %+v", es)
+	ttl := w.service.SessionTTL
+	want := []balancer.Element{{Key: k, Backend: other, Timeout: ttl}, {Key: k, V6: true, Backend: other, Timeout: ttl}}
+	if diff := cmp.Diff(want, w.s.OffRing(w.view())); diff != "" {
+		t.Errorf("to be written (-want +got):\n%s", diff)
 	}
 }
 
@@ -56,8 +69,32 @@ func TestToldOffTheRing(t *testing.T) {
 	if b := w.toldOf(k, other); b.Backend != other {
 		t.Fatalf("%+v, want what the kernel has done", b)
 	}
-	if !w.table().stray.Load() {
+	if w.strays() != 1 {
 		t.Error("the kernel would move it when it forgets")
+	}
+}
+
+// A session that roams to the other family must find its backend there: the
+// kernel alone would go by that family's ring.
+func TestToldKnowsTheOtherFamily(t *testing.T) {
+	w := newWorld(t, func(s *balancer.Service) {
+		s.Datapath = balancer.DatapathKernel
+		s.Backends[2].Addresses = s.Backends[2].Addresses[:1] // has no IPv6 address
+	})
+	var k []byte
+	four := func(v6 bool) uint16 { return w.view().Ring(v6).At(w.view().Hash(k)) }
+	for i := 0; k == nil || four(false) == 3 || four(false) == four(true); i++ {
+		k = key(100 + i)
+	}
+	home := four(false)
+	w.toldOf(k, home)
+	es := w.s.due(w.view(), w.table())
+	want := []balancer.Element{{Key: k, V6: true, Backend: home, Timeout: w.service.SessionTTL}}
+	if diff := cmp.Diff(want, es); diff != "" {
+		t.Errorf("what is written for the kernel (-want +got):\n%s", diff)
+	}
+	if es := w.s.due(w.view(), w.table()); len(es) != 0 {
+		t.Errorf("%d elements are written again, want none", len(es))
 	}
 }
 
@@ -88,7 +125,7 @@ func TestTakeoverLeavesTheKernelsOffRingSessions(t *testing.T) {
 	if left[string(off)] != homeOf(off)%3+1 {
 		t.Error("the session off the ring is forgotten: it moves")
 	}
-	if es := w.s.OffRing(w.view()); len(es) != 1 {
-		t.Errorf("%d sessions to be renewed, want the one off the ring", len(es))
+	if es := w.s.OffRing(w.view()); len(es) != 2 {
+		t.Errorf("%d elements to be renewed, want those of the one off the ring, in both families", len(es))
 	}
 }

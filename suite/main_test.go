@@ -62,8 +62,21 @@ func raceEnabled() bool { return os.Getenv("ROAMLB_RACE") != "" }
 // does not say otherwise.
 func kernelDecides() bool { return os.Getenv("ROAMLB_DATAPATH") == "kernel" }
 
-// copiesCome waits for as long as copies of packets may be under way.
-func (b *bed) copiesCome() { time.Sleep(slow(100 * time.Millisecond)) }
+// copiesCome waits for as long as copies of packets may be under way; where the
+// daemon has been asked, there are none.
+func (b *bed) copiesCome() {
+	if kernelDecides() {
+		time.Sleep(slow(100 * time.Millisecond))
+	}
+}
+
+// kernelIsTold waits until the kernel knows, where it decides, whom the daemon
+// would send elsewhere than its ring: that takes a second at most.
+func (b *bed) kernelIsTold() {
+	if kernelDecides() {
+		time.Sleep(slow(1500 * time.Millisecond))
+	}
+}
 
 // scaled is a count times ROAMLB_SCALE, at least low.
 func scaled(n, low int) int {
