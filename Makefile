@@ -25,7 +25,7 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build program web demo test test-kernel test-user test-vm test-long test-life bench bench-smoke bench-vm cover fuzz \
+.PHONY: build program web demo test test-kernel test-user test-vm test-long test-life bench bench-page bench-smoke bench-vm cover fuzz \
 	lint lint-web lint-openapi generate check-generated check-contract fmt man install clean help need-go need-cc need-node
 
 # The program alone has the pages that there are: none before "make web".
@@ -82,9 +82,15 @@ test-life: need-node web/node_modules/.package-lock.json program ## the TypeScri
 
 # The program that measures starts itself again as the daemon.
 build_bench := go build -trimpath -buildvcs=false -o bin/bench ./scripts/bench
+# What the last "make bench-vm" found, for the figures beside IPVS.
+beside = $(addprefix -beside ,$(wildcard bin/bench-vm.json))
 bench: need-go ## measure beside what the kernel does alone; writes docs/performance.md; ROUNDS=7 ONLY=new-flows
 	CGO_ENABLED=0 $(build_bench)
-	./bin/bench -rounds $(or $(ROUNDS),7) $(if $(ONLY),-only $(ONLY),-document docs/performance.md) -json bin/bench.json
+	./bin/bench -rounds $(or $(ROUNDS),7) $(beside) $(if $(ONLY),-only $(ONLY),-document docs/performance.md -json bin/bench.json)
+
+bench-page: need-go ## docs/performance.md anew, from what the last make bench and bench-vm have found
+	CGO_ENABLED=0 $(build_bench)
+	./bin/bench -from bin/bench.json $(beside) -document docs/performance.md
 
 bench-smoke: need-go ## that the benchmarks run and count right, in a minute
 	CGO_ENABLED=0 $(build_bench)
@@ -93,7 +99,9 @@ bench-smoke: need-go ## that the benchmarks run and count right, in a minute
 bench-vm: export ROAMLB_VM = 1
 bench-vm: need-go ## the same under Debian's kernel in QEMU, beside IPVS
 	CGO_ENABLED=0 $(build_bench)
-	scripts/stock-kernel.sh -t 7200 -- ./bin/bench -vm -rounds $(or $(ROUNDS),7) $(if $(ONLY),-only $(ONLY))
+	@bash -o pipefail -c 'scripts/stock-kernel.sh -t 7200 -- ./bin/bench -vm -rounds $(or $(ROUNDS),7) \
+	$(if $(ONLY),-only $(ONLY)) -json /dev/stdout | tee bin/bench-vm.log'
+	@sed -n '/^{$$/,/^}$$/p' bin/bench-vm.log >bin/bench-vm.json
 
 cover: need-go ## coverage of every package; cover.out for "go tool cover -html"
 	go test -count=1 -timeout 5m -coverprofile=cover.out $(PKGS)

@@ -2,14 +2,10 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/roamlb/roamlb/balancer"
@@ -27,6 +23,9 @@ type Options struct {
 	// JSON and Document are files to write: the results, and the page about
 	// them, with its plot beside it. Empty: none.
 	JSON, Document string
+	// Beside is results of a kernel that has IPVS, for figures that this one
+	// cannot tell of. Nil: none.
+	Beside *Results
 	// Profile is a directory for processor profiles of roamlb, one a
 	// contender, of new flows. Empty: none.
 	Profile string
@@ -120,8 +119,22 @@ func Run(ctx context.Context, opts Options) error {
 	if err := errors.Join(r.write(), wrong(r.results.Samples)); err != nil || opts.Smoke {
 		return err
 	}
-	printFigures(opts.Out, r.results.Figures)
+	printFigures(opts.Out, r.results.allFigures(opts.Beside))
 	return nil
+}
+
+// Show prints the figures of results that a run has written, and writes the
+// page about them.
+func Show(path string, opts Options) error {
+	r, err := ReadResults(path)
+	if err != nil {
+		return err
+	}
+	printFigures(opts.Out, r.allFigures(opts.Beside))
+	if opts.Document == "" {
+		return nil
+	}
+	return r.WritePage(opts.Document, opts.Beside)
 }
 
 // all runs the experiments, each in all rounds before the next: the rounds are
@@ -189,20 +202,12 @@ func (r *runner) each(names []string, do func(contender) (Sample, error)) error 
 // write writes the files.
 func (r *runner) write() error {
 	if path := r.opts.JSON; path != "" {
-		text, err := json.MarshalIndent(r.results, "", "\t")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
+		if err := r.results.write(path); err != nil {
 			return err
 		}
 	}
 	if path := r.opts.Document; path != "" {
-		plot := strings.TrimSuffix(path, filepath.Ext(path)) + ".svg"
-		if err := os.WriteFile(plot, []byte(plotOf(r.results)), 0o644); err != nil {
-			return err
-		}
-		return os.WriteFile(path, []byte(documentOf(r.results, filepath.Base(plot))), 0o644)
+		return r.results.WritePage(path, r.opts.Beside)
 	}
 	return nil
 }

@@ -41,6 +41,17 @@ func TestRatiosAreOfOneRound(t *testing.T) {
 	}
 }
 
+// Allocations a packet are to be none: those of the library, once a burst, must
+// not hide ours, nor the other way round.
+func TestAllocationsWithoutTheLibrarys(t *testing.T) {
+	a := answers{packets: 1000, bursts: 10}
+	for n, want := range map[uint64]float64{270: 0, 100: 0, 274: 0, 1270: 1} {
+		if got := a.allocatedOf(n); got != want {
+			t.Errorf("%d allocations: %v a packet, want %v", n, got, want)
+		}
+	}
+}
+
 // A roam's old entry is found by its client.
 func TestFlowOfClient(t *testing.T) {
 	for _, flow := range []int{0, 1, clientAddrs - 1, clientAddrs, 999_999} {
@@ -81,10 +92,19 @@ func TestDocument(t *testing.T) {
 		r.Samples = append(r.Samples, Sample{Experiment: newFlows, Contender: c, Round: 1, Values: map[string]float64{rate: 100 - 9*float64(i)}})
 	}
 	r.Figures = figures(r.Samples, r.Size)
-	page := documentOf(r, "performance.svg")
+	beside := Results{Size: VMSize, Samples: samples{
+		{Experiment: newFlows, Contender: ipvsMH, Round: 1, Values: map[string]float64{rate: 100}},
+		{Experiment: newFlows, Contender: session, Round: 1, Values: map[string]float64{rate: 55}},
+	}}
+	const said = "It is the map.\n"
+	page := (&page{results: r, beside: &beside, plot: "performance.svg", notes: said}).String()
+	if got := notesOf(page); got != said {
+		t.Errorf("notes that people wrote: %q, want them kept", got)
+	}
 	for _, line := range []string{
 		"| new flows, session pinning, against jhash in the kernel | ≥ 0.75 | 0.91 | 0.91, 0.91 | reached |",
 		"| new flows, flow pinning, against jhash in the kernel | ≥ 0.90 | 0.82 | 0.82, 0.82 | **not reached** |",
+		"| new flows, session pinning, against IPVS mh, Debian's kernel | ≥ 0.60 | 0.55 | 0.55, 0.55 | **not reached** |",
 	} {
 		if !strings.Contains(page, line) {
 			t.Errorf("the page lacks %q:\n%s", line, page)

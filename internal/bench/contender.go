@@ -103,26 +103,50 @@ func (r *running) stop() error {
 	return r.child.stop()
 }
 
-// asked is how many packets roamlb has answered in user space. It is known
-// once the daemon has stopped.
-func (r *running) asked() (int, error) {
+// answers is what roamlb's queues have done.
+type answers struct{ packets, bursts int }
+
+// asked is what roamlb has answered in user space. It is known once the daemon
+// has stopped.
+func (r *running) asked() (sum answers, err error) {
 	if !r.daemon {
-		return 0, nil
+		return sum, nil
 	}
-	sum, found := 0, false
+	found := false
 	for _, line := range r.child.lines() {
 		if !strings.Contains(line, "msg=queue ") {
 			continue
 		}
-		_, rest, _ := strings.Cut(line, " packets=")
-		n, err := strconv.Atoi(strings.Fields(rest + " -")[0])
+		packets, err := numberAfter(line, " packets=")
 		if err != nil {
-			return 0, fmt.Errorf("read the daemon's log: %q", line)
+			return sum, err
 		}
-		sum, found = sum+n, true
+		bursts, err := numberAfter(line, " bursts=")
+		if err != nil {
+			return sum, err
+		}
+		sum, found = answers{sum.packets + packets, sum.bursts + bursts}, true
 	}
 	if !found {
-		return 0, errors.New("the daemon does not say what it saw")
+		return sum, errors.New("the daemon does not say what it saw")
 	}
 	return sum, nil
+}
+
+// numberAfter is the number that a line of the daemon's log gives by a name.
+func numberAfter(line, name string) (int, error) {
+	_, rest, _ := strings.Cut(line, name)
+	n, err := strconv.Atoi(strings.Fields(rest + " -")[0])
+	if err != nil {
+		return 0, fmt.Errorf("read the daemon's log: %q", line)
+	}
+	return n, nil
+}
+
+// allocations is how many of Go's roamlb has made so far.
+func (r *running) allocations() (n uint64, err error) {
+	if r.daemon {
+		err = r.child.ask("allocations", &n)
+	}
+	return n, err
 }

@@ -26,6 +26,7 @@ func describe(s Sample) string {
 	add(cpuTogether, "%.2f µs of processor a packet")
 	add(cpuProcess, "of it Go %.2f")
 	add(asked, "asked %.0f")
+	add(allocated, "%.2f allocations a packet")
 	add(lost, "lost %.0f")
 	add(misplaced, "misplaced %.0f")
 	add(leftBehind, "left behind %.0f")

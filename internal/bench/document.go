@@ -5,15 +5,40 @@ import (
 	"strings"
 )
 
-// documentOf is the page about the results. The plot stands beside it.
-func documentOf(r Results, plot string) string {
+// page is what the page about the results is made of.
+type page struct {
+	results Results
+	beside  *Results // of another kernel, which has IPVS; nil: none
+	plot    string   // the file of the plot, which stands beside the page
+	notes   string   // what people have written on it
+}
+
+// notes stand on the page between these lines, and are kept.
+const (
+	notesBegin = "<!-- notes: what stands from here to their end is kept -->\n"
+	notesEnd   = "<!-- end of notes -->\n"
+)
+
+// notesOf is the notes on a page that was written before.
+func notesOf(old string) string {
+	_, rest, _ := strings.Cut(old, notesBegin)
+	notes, _, ok := strings.Cut(rest, notesEnd)
+	if !ok {
+		return ""
+	}
+	return notes
+}
+
+func (p *page) String() string {
 	var s strings.Builder
+	r := &p.results
 	fmt.Fprintf(&s, documentHead, r.Taken.Format("2 January 2006"), r.Machine, r.Rounds)
 	s.WriteString(busyNote(r.Samples))
 	s.WriteString("\n## What was to be reached\n\nMedians of the rounds, and what they lie between. Ratios are of rates within a round.\n\n")
 	s.WriteString("| figure | target | median | from, to | |\n| --- | --- | --- | --- | --- |\n")
-	for i := range r.Figures {
-		f := &r.Figures[i]
+	figures := r.allFigures(p.beside)
+	for i := range figures {
+		f := &figures[i]
 		verdict := "reached"
 		if !f.Reached() {
 			verdict = "**not reached**"
@@ -21,10 +46,20 @@ func documentOf(r Results, plot string) string {
 		fmt.Fprintf(&s, "| %s | %s | %s | %s, %s | %s |\n", f.Name, f.target(),
 			strings.TrimSpace(number(f.Value.Median)+" "+f.Unit), number(f.Value.Min), number(f.Value.Max), verdict)
 	}
+	s.WriteString("\n" + notesBegin + p.notes + notesEnd)
 	for _, t := range documentTables {
-		s.WriteString(t.of(r))
+		s.WriteString(t.of(r, 2))
 	}
-	fmt.Fprintf(&s, documentTail, plot)
+	s.WriteString(sizesTable(r))
+	fmt.Fprintf(&s, documentPlot, p.plot)
+	if b := p.beside; b != nil {
+		fmt.Fprintf(&s, documentBeside, b.Taken.Format("2 January 2006"), b.Machine, b.Rounds)
+		s.WriteString(busyNote(b.Samples))
+		for _, t := range documentTables[:3] {
+			s.WriteString(t.of(b, 3))
+		}
+	}
+	s.WriteString(documentTail)
 	return s.String()
 }
 
@@ -70,11 +105,21 @@ otherwise meets all alike, so the ratios within a round say more than the rates.
 | ipvs-mh, ipvs-sh | IPVS with these schedulers, NAT (` + "`make bench-vm`" + `) |
 `
 
-const documentTail = `
+const documentPlot = `
 ![Rate of established flows against the number of sessions](%s)
+`
 
+const documentBeside = `
+## Beside IPVS
+
+Measured %s on %s, in %d rounds, by ` + "`make bench-vm`" + `:
+Debian's kernel on a processor that is emulated in software. The rates say
+little, the ratios within a round something.
+`
+
+const documentTail = `
 Run it with ` + "`make bench`" + `; ` + "`make bench-vm`" + ` does the same under Debian's kernel,
-emulated, beside IPVS.
+emulated, beside IPVS, and the next ` + "`make bench`" + ` or ` + "`make bench-page`" + ` shows both.
 `
 
 // busyNote says how many measurements began while the machine was busy.
@@ -90,56 +135,4 @@ func busyNote(s samples) string {
 		return ""
 	}
 	return fmt.Sprintf("\n%d of %d measurements began while something else kept the machine busy.\n", n, len(s))
-}
-
-// documentTable is a table of one experiment, a contender a line.
-type documentTable struct {
-	title, experiment string
-	columns           []column
-}
-
-type column struct{ title, value string }
-
-var documentTables = []documentTable{
-	{"New flows", newFlows, []column{
-		{"flows/s", rate}, {"processor, µs", cpuTogether}, {"of it the daemon's, µs", cpuProcess}, {"the whole machine, µs", cpuMachine}, {"asked in user space", asked}, {"lost", lost}, {"misplaced", misplaced},
-	}},
-	{"New flows at the highest rate of the kernel alone", overload, []column{
-		{"flows/s", rate}, {"asked in user space", asked}, {"lost", lost}, {"misplaced", misplaced},
-	}},
-	{"Established flows", established, []column{
-		{"packets/s", rate}, {"processor, µs", cpuTogether}, {"the whole machine, µs", cpuMachine}, {"lost", lost}, {"misplaced", misplaced},
-	}},
-	{"The first packet's delay", delay, []column{{"p50, µs", p50}, {"p99, µs", p99}, {"lost", lost}}},
-	{"Roams", roams, []column{{"p50, µs", p50}, {"p99, µs", p99}, {"left behind", leftBehind}, {"lost", lost}}},
-}
-
-func (t documentTable) of(r Results) string {
-	var s strings.Builder
-	for _, name := range allContenders {
-		list := r.Samples.of(t.experiment, name, 0)
-		if len(list) == 0 {
-			continue
-		}
-		fmt.Fprintf(&s, "| %s |", name)
-		for _, c := range t.columns {
-			d := list.distribution(c.value)
-			if d.Min == d.Max {
-				fmt.Fprintf(&s, " %s |", number(d.Median))
-			} else {
-				fmt.Fprintf(&s, " %s (%s to %s) |", number(d.Median), number(d.Min), number(d.Max))
-			}
-		}
-		s.WriteString("\n")
-	}
-	if s.Len() == 0 {
-		return ""
-	}
-	var head strings.Builder
-	fmt.Fprintf(&head, "\n## %s\n\n| |", t.title)
-	for _, c := range t.columns {
-		fmt.Fprintf(&head, " %s |", c.title)
-	}
-	head.WriteString("\n| --- |" + strings.Repeat(" --- |", len(t.columns)) + "\n")
-	return head.String() + s.String()
 }

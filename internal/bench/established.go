@@ -34,10 +34,10 @@ func (t *trial) known(ctx context.Context, count int) (values map[string]float64
 	if err != nil {
 		return nil, err
 	}
-	if seen > introductions*t.train.Len() {
-		return nil, fmt.Errorf("user space was asked about %d packets of %d known flows", seen, t.train.Len())
+	if seen.packets > introductions*t.train.Len() {
+		return nil, fmt.Errorf("user space was asked about %d packets of %d known flows", seen.packets, t.train.Len())
 	}
-	values[asked] = float64(seen)
+	values[asked] = float64(seen.packets)
 	return values, nil
 }
 

@@ -42,6 +42,9 @@ func number(v float64) string {
 	}
 }
 
+// againstIPVS ends the names of figures that only a kernel with IPVS tells of.
+const againstIPVS = ", against IPVS mh"
+
 // figures are those that the samples tell of.
 func figures(s samples, size Size) []Figure {
 	var all []Figure
@@ -61,14 +64,14 @@ func figures(s samples, size Size) []Figure {
 	ratio("established flows, datapath kernel, against plain DNAT", established, kernel, dnat, 0.93)
 	ratio("new flows, flow pinning, against a plain callback", newFlows, flow, simple, 3)
 	ratio("new flows, session pinning, against a plain callback", newFlows, session, simple, 3)
-	ratio("new flows, session pinning, against IPVS mh", newFlows, session, ipvsMH, 0.60)
-	ratio("new flows, datapath kernel, against IPVS mh", newFlows, kernel, ipvsMH, 0.80)
+	ratio("new flows, session pinning"+againstIPVS, newFlows, session, ipvsMH, 0.60)
+	ratio("new flows, datapath kernel"+againstIPVS, newFlows, kernel, ipvsMH, 0.80)
 	for _, c := range []string{session, flow, kernel} {
 		add("lost at the highest rate of jhash in the kernel, "+c, "packets", 0, true, s.of(overload, c, 0).values(lost))
 		add("misplaced at that rate, "+c, "packets", 0, true, s.of(overload, c, 0).values(misplaced))
 	}
 	minus := func(a, b float64) float64 { return a - b }
-	for _, c := range []string{session, flow} {
+	for _, c := range []string{session, flow, kernel} {
 		at := fmt.Sprintf("first packet's added delay at %d/s, %s, ", size.TimedRate, c)
 		add(at+"p50", "µs", 60, true, s.of(delay, c, 0).against(s.of(delay, hash, 0), p50, minus))
 		add(at+"p99", "µs", 1000, true, s.of(delay, c, 0).against(s.of(delay, hash, 0), p99, minus))
@@ -77,6 +80,9 @@ func figures(s samples, size Size) []Figure {
 		at := fmt.Sprintf("roams at %d/s, %s, ", size.RoamRate, c)
 		add(at+"old entry gone after the reply, p99", "µs", 20_000, true, s.of(roams, c, 0).values(p99))
 		add(at+"old entries left behind", "entries", 0, true, s.of(roams, c, 0).values(leftBehind))
+	}
+	for _, c := range []string{session, flow} {
+		add("Go allocations a new flow, but for the library's once a burst, "+c, "allocations", 0, true, s.of(newFlows, c, 0).values(allocated))
 	}
 	return append(all, largeFigures(s, size)...)
 }
@@ -111,6 +117,7 @@ func largeFigures(s samples, size Size) []Figure {
 	add(fmt.Sprintf("restart with %d sessions, to the first decision", many), "s", 10, again.values(seconds))
 	add("compared with conntrack after it", "s", 60, again.values(reconciled))
 	add("lost meanwhile", "packets", 0, again.values(lost))
+	add("misplaced meanwhile", "packets", 0, again.values(misplaced))
 	add(fmt.Sprintf("start with %d services", size.Services), "s", 5, s.of(start, session, 0).values(seconds))
 	return all
 }

@@ -33,6 +33,7 @@ const (
 	seconds     = "seconds"      // s
 	reconciled  = "reconciled"   // s
 	leftBehind  = "left_behind"  // entries of clients that have roamed away
+	allocated   = "allocations"  // of Go a packet that user space was asked about, but for the library's
 	heap        = "heap_bytes"   // a session
 	slab        = "kernel_bytes" // a session
 )

@@ -86,6 +86,10 @@ func (s *served) answer(line string) (any, error) {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		return memory{Heap: m.HeapAlloc, System: m.Sys - m.HeapReleased}, nil
+	case "allocations": // since the start
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.Mallocs, nil
 	case "events":
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -39,6 +39,8 @@ func run(ctx context.Context) error {
 	rest := flags.Duration("rest", -1, "wait for the machine to rest for at most this long before each measurement")
 	flags.StringVar(&opts.JSON, "json", "", "write the results to this `file`")
 	flags.StringVar(&opts.Document, "document", "", "write the page about them to this `file`, and its plot beside it")
+	from := flags.String("from", "", "measure nothing: print and write what the results in this `file` say")
+	beside := flags.String("beside", "", "results of bench -vm in this `file`, for the page and the figures against IPVS")
 	flags.StringVar(&opts.Profile, "profile", "", "write processor profiles of roamlb into this `directory`")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
@@ -58,6 +60,16 @@ func run(ctx context.Context) error {
 	}
 	if *among != "" {
 		opts.Among = strings.Split(*among, ",")
+	}
+	if *beside != "" {
+		r, err := bench.ReadResults(*beside)
+		if err != nil {
+			return err
+		}
+		opts.Beside = &r
+	}
+	if *from != "" {
+		return bench.Show(*from, opts)
 	}
 	if err := lab.Reexec(); err != nil {
 		return err
