@@ -48,12 +48,13 @@ demo: program ## show roaming between network namespaces; KEEP=1 leaves them run
 	./bin/roamlb demo $(if $(KEEP),--keep)
 
 # The suite runs by itself: its traffic is timed. There it is the program under
-# test that is built with the race detector, not what sends to it.
+# test that is built with the race detector, not what sends to it. What runs in
+# parallel there waits most of the time.
 packages = $(shell go list $(PKGS))
 test: need-go need-cc ## unit and data-plane tests with the race detector; PKGS=./nft RUN=Name to choose
 	@CGO_ENABLED=1 ROAMLB_RACE=1 $(REPORT) sh -c ' \
 	$(if $(filter-out %/suite,$(packages)),$(GOTEST) -race -timeout 5m $(filter-out %/suite,$(packages));) \
-	$(if $(filter %/suite,$(packages)),$(GOTEST) -timeout 5m $(filter %/suite,$(packages));)'
+	$(if $(filter %/suite,$(packages)),$(GOTEST) -timeout 5m -parallel 4 $(filter %/suite,$(packages));)'
 
 test-kernel: export ROAMLB_DATAPATH = kernel
 test-kernel: export CGO_ENABLED = 1
@@ -74,8 +75,8 @@ test-vm: program ## the data-plane tests under Debian's kernel in QEMU, at a ten
 
 test-long: export ROAMLB_LONG = 1
 test-long: export ROAMLB_SCALE ?= 1
-test-long: need-go ## the data-plane tests with all their repetitions, up to an hour
-	@$(REPORT) $(GOTEST) -timeout 60m $(dataplane)
+test-long: need-go ## the data-plane, daemon and API tests with all their repetitions, up to an hour
+	@$(REPORT) $(GOTEST) -p 1 -timeout 60m $(dataplane) ./daemon ./api
 
 test-life: need-node web/node_modules/.package-lock.json program ## the TypeScript client against the daemon, with real packets
 	@scripts/life.sh

@@ -112,9 +112,9 @@ func TestBackendLife(t *testing.T) {
 // not seen.
 func TestNoUpdateIsLost(t *testing.T) {
 	w := newWorld(t, services)
-	clients, each := 12, 2
+	clients, each := 64, 1
 	if os.Getenv("ROAMLB_LONG") != "" {
-		clients = 64
+		each = 5
 	}
 	var wg sync.WaitGroup
 	for c := range clients {

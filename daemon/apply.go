@@ -198,7 +198,7 @@ func (d *Daemon) compile(s *balancer.Snapshot) *nft.Table {
 
 // install puts the state that the daemon begins with into the kernel, where
 // much of it may stand already.
-func (d *Daemon) install(ctx context.Context, next store.State) error {
+func (d *Daemon) install(next store.State) error {
 	d.change.Lock()
 	defer d.change.Unlock()
 	s := d.snapshot.Load()
@@ -230,7 +230,6 @@ func (d *Daemon) install(ctx context.Context, next store.State) error {
 		}
 	}
 	d.noteDrains(s)
-	d.deleteForeign(ctx, listeners(s))
 	d.sync.Reconcile()
 	return nil
 }

@@ -238,7 +238,7 @@ func (d *Daemon) openCopies() (*nfq.Copies, error) {
 
 // start puts the state into the kernel and then keeps it there until ctx ends.
 func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watcher) error {
-	if err := d.install(ctx, next); err != nil {
+	if err := d.install(next); err != nil {
 		return errors.Join(err, watcher.Close())
 	}
 	d.ready.Store(true)
@@ -260,6 +260,10 @@ func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watch
 			}
 		})
 	}))
+	g.Go(func() error { // a dump, which under load takes its time
+		d.deleteForeign(ctx, listeners(d.snapshot.Load()))
+		return nil
+	})
 	g.Go(named("follow health", func() error { return d.followHealth(ctx) }))
 	g.Go(named("housekeeping", func() error { return d.housekeeping(ctx, drift) }))
 	return g.Wait()

@@ -1,10 +1,12 @@
 package nft
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -139,24 +141,49 @@ func (b *bed) exchange(t *testing.T, list []lab.Datagram) []lab.Reply {
 }
 
 // Without Go the kernel must send every session where Go would, or a daemon
-// that is away misplaces sessions.
+// that is away misplaces sessions: whatever loads a key takes.
 func TestKernelDecidesAsGo(t *testing.T) {
-	b := newBed(t)
-	v := b.apply(t, b.service(nil))[0]
-	for _, v6 := range []bool{false, true} {
-		var list []lab.Datagram
-		for i := range 500 {
-			list = append(list, lab.Datagram{Src: client(v6, i), Dst: listener(v6), Payload: payload(i)})
-		}
-		for i := range 500 { // the same sessions, each from another client
-			list = append(list, lab.Datagram{Src: client(v6, 1000+i), Dst: listener(v6), Payload: payload(i)})
-		}
-		for i, r := range b.exchange(t, list) {
-			want := int(v.Ring(v6).At(v.Hash(key(i % 500))))
-			if r.Number() != want || r.From != listener(v6) {
-				t.Fatalf("IPv6 %v: session %d was answered by backend %d from %v, want %d from %v", v6, i%500, r.Number(), r.From, want, listener(v6))
+	for _, c := range []struct {
+		name   string
+		fields []balancer.Field
+	}{
+		{"one field", []balancer.Field{{Offset: keyOffset, Length: keyLength}}},
+		{"a mask of two loads", []balancer.Field{{Offset: 1, Length: 18, Mask: bytes.Repeat([]byte{0xfe}, 18)}}},
+		{"a mask of four loads", []balancer.Field{{Offset: 0, Length: 51, Mask: bytes.Repeat([]byte{0x0f, 0xf7, 0xff}, 17)}}},
+		{"several fields", []balancer.Field{{Offset: 2, Length: 19, Mask: bytes.Repeat([]byte{0x7f}, 19)}, {Offset: 30, Length: 3}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBed(t)
+			v := b.apply(t, b.service(func(s *balancer.Service) { s.Key.Variants[0].Fields = c.fields }))[0]
+			const sessions = 300
+			random := rand.New(rand.NewPCG(1, uint64(len(c.fields))))
+			payloads := make([][]byte, sessions)
+			for i := range payloads {
+				payloads[i] = payload(i)
+				for range 60 {
+					payloads[i] = append(payloads[i], byte(random.Uint32()))
+				}
 			}
-		}
+			for _, v6 := range []bool{false, true} {
+				var list []lab.Datagram
+				for i := range 2 * sessions { // then the same sessions, each from another client
+					list = append(list, lab.Datagram{Src: client(v6, i), Dst: listener(v6), Payload: payloads[i%sessions]})
+				}
+				for i, r := range b.exchange(t, list) {
+					key, _, ok := v.Extractor.Extract(nil, payloads[i%sessions])
+					if want := int(v.Ring(v6).At(v.Hash(key))); !ok || r.Number() != want || r.From != listener(v6) {
+						t.Fatalf("IPv6 %v: session %d was answered by backend %d from %v, want %d from %v", v6, i%sessions, r.Number(), r.From, want, listener(v6))
+					}
+				}
+				known := 0
+				if err := b.rules.Dump(v, 0, func(e balancer.Element) bool {
+					known += map[bool]int{v6: 1}[e.V6]
+					return true
+				}); err != nil || known != sessions {
+					t.Errorf("IPv6 %v: the kernel has recorded %d of %d sessions: %v", v6, known, sessions, err)
+				}
+			}
+		})
 	}
 }
 

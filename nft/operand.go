@@ -90,7 +90,8 @@ type arithmetic struct {
 // one whatever they were are ORed.
 func newArithmetic(of operand, mask, xor []byte) operand {
 	m := arithmetic{of: of, and: make([]byte, len(mask)), xor: make([]byte, len(mask)), or: make([]byte, len(mask))}
-	var keeps, flips, sets bool
+	keeps := len(mask) < of.size() // the rest, says nft, though it stays
+	var flips, sets bool
 	for i := range mask {
 		m.or[i] = ^mask[i] & xor[i]
 		m.xor[i] = xor[i] & mask[i]

@@ -31,7 +31,7 @@ func (c *compiler) layoutsOf(s *service) []variantPayload {
 		}
 		r := reg(0)
 		for _, f := range v.Fields {
-			p.key = append(p.key, c.field(r, f)...)
+			p.key = append(p.key, c.field(r, f, len(v.Fields) == 1)...)
 			r = r.after(f.Length)
 		}
 		out[i] = p
@@ -51,17 +51,25 @@ func (c *compiler) payload(r reg, off, n int) expr.Any {
 
 const payloadBaseInner = 3 // NFT_PAYLOAD_INNER_HEADER
 
-// field loads a field of the key. A rule's constant holds sixteen bytes at
-// most, so a longer field that has a mask is loaded in pieces.
-func (c *compiler) field(r reg, f balancer.Field) [][]byte {
+// maskBytes is how long a mask can be, as a constant of a rule.
+const maskBytes = 16
+
+// field loads a field of the key, and masks it in pieces where its mask is too
+// long for one constant. Of a key that is alone a field, nft 1.0.6 lists the
+// pieces only where they fill their registers: where not, the first piece is
+// loaded with all that follows, and nft shows only what it is masked with.
+func (c *compiler) field(r reg, f balancer.Field, alone bool) [][]byte {
 	if f.Mask == nil {
 		return encode(c.payload(r, f.Offset, f.Length))
 	}
-	const piece = 16
 	var out [][]byte
-	for at := 0; at < f.Length; at += piece {
-		m := f.Mask[at:min(at+piece, f.Length)]
-		out = append(out, encode(c.payload(r, f.Offset+at, len(m)))...)
+	for at := 0; at < f.Length; at += maskBytes {
+		m := f.Mask[at:min(at+maskBytes, f.Length)]
+		n := len(m)
+		if at == 0 && alone && f.Length%regBytes != 0 {
+			n = f.Length
+		}
+		out = append(out, encode(c.payload(r, f.Offset+at, n))...)
 		out = append(out, masked(r, m)...)
 		r = r.after(len(m))
 	}

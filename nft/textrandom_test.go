@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -21,6 +22,14 @@ func (d dice) bytes(n int) []byte {
 		b[i] = []byte{0, 0xff, 0xf0, byte(d.Uint32()), byte(d.Uint32()), byte(d.Uint32())}[d.IntN(6)]
 	}
 	return b
+}
+
+// mask is now and then one that masks nothing.
+func (d dice) mask(n int) []byte {
+	if d.IntN(3) == 0 {
+		return bytes.Repeat([]byte{0xff}, n)
+	}
+	return d.bytes(n)
 }
 
 func (d dice) offset() int {
@@ -60,11 +69,8 @@ func (d dice) variant() balancer.Variant {
 			break
 		}
 		f := balancer.Field{Offset: d.offset(), Length: n}
-		// One field alone is not padded. With a mask and more than sixteen bytes it is
-		// loaded in pieces, and nft 1.0.6 then complains and leaves the lookup out
-		// where the last piece does not fill its registers.
-		if d.IntN(3) == 0 && (n <= 16 || n%4 == 0) {
-			f.Mask = d.bytes(n)
+		if d.IntN(3) == 0 {
+			f.Mask = d.mask(n)
 		}
 		v.Fields = append(v.Fields, f)
 	}

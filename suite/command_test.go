@@ -75,6 +75,7 @@ func TestStopLeavesTheTableAndFlushRemovesIt(t *testing.T) {
 // Without its state the daemon would give out ids and seeds anew, and move
 // every session. It must say so and leave the file for somebody to mend.
 func TestStateThatCannotBeReadIsRefused(t *testing.T) {
+	atLeisure(t)
 	for name, spoil := range map[string]func([]byte) []byte{
 		"damaged": func(data []byte) []byte { return bytes.Replace(data, []byte("198.51.100."), []byte("198.51.101."), 1) },
 		"newer":   func(data []byte) []byte { return bytes.Replace(data, []byte(`"version":1`), []byte(`"version":2`), 1) },

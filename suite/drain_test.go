@@ -20,6 +20,7 @@ func (b *bed) drained(number int, reason string) bool {
 // A backend that is drained must keep whoever is on it, take nobody new, and be
 // let go as soon as nobody is left, so that its host can be switched off.
 func TestDrainEndsWhenNobodyIsLeft(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	// Sessions end soon after their last packet: entries after 2 s, they 1 s later.
 	short := []string{"session_ttl: 1s", "timeouts: {unreplied: 2s, replied: 2s}", "drain_timeout: 1h"}
@@ -62,11 +63,13 @@ func TestDrainEndsWhenNobodyIsLeft(t *testing.T) {
 // A restart of the daemon must neither give a drain its time anew nor end it
 // while sessions are left.
 func TestDrainOutlivesTheDaemon(t *testing.T) {
+	atLeisure(t)
 	for _, how := range []struct {
 		name string
 		end  func(*daemon)
 	}{{"SIGKILL", (*daemon).kill}, {"SIGTERM", (*daemon).stop}} {
 		t.Run(how.name, func(t *testing.T) {
+			atLeisure(t)
 			b := newBed(t, bedOptions{})
 			timeout := slow(8 * time.Second)
 			draining := b.service(fmt.Sprintf("drain_timeout: %s", timeout), b.backends(map[int]string{1: "admin: drain"}))

@@ -200,6 +200,7 @@ func TestMaxSessions(t *testing.T) {
 
 // A session that is over makes room by itself.
 func TestSessionTTL(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service("session_ttl: 1s", "timeouts: {unreplied: 1s, replied: 1s}"))
 	live := numbers(0, 100)

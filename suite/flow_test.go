@@ -180,6 +180,7 @@ func TestKeyAtTheEndOfALargePayload(t *testing.T) {
 // A service's own conntrack timeouts: the short one until a flow has lasted
 // for two seconds both ways, then the long one.
 func TestTimeoutsOfAService(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service("timeouts: {unreplied: 20s, replied: 70s}"))
 	both := []netip.AddrPort{client(false, 1, 20000), client(true, 1, 20000)}

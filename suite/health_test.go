@@ -169,6 +169,7 @@ func (c *chatter) end(dead int) {
 // operator has set, and the others nothing. When it comes back it must move
 // nobody who lives.
 func TestBackendDiesAndComesBack(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})
@@ -219,6 +220,7 @@ func TestBackendDiesAndComesBack(t *testing.T) {
 // With every backend down a client must get what the operator has chosen, and
 // when one answers again it must be served at once.
 func TestAllDown(t *testing.T) {
+	atLeisure(t)
 	for _, c := range []struct {
 		name, lines string
 		kept        bool
@@ -286,6 +288,7 @@ func (b *bed) allKept(live, home []int) {
 // A backend whose host is gone, and one that is alive on one family only, must
 // go down too.
 func TestBackendSilent(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service(probes("")))
 	live := numbers(0, 100)
@@ -329,6 +332,7 @@ func TestStartWithDeadBackends(t *testing.T) {
 
 // A backend that comes back cold must not get its whole share at once.
 func TestSlowStart(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service(probes(", slow_start: 5s")))
 	n := scaled(600, 200)
@@ -355,6 +359,7 @@ func TestSlowStart(t *testing.T) {
 // before its next probe is due; and who has no flow must not be able to have
 // backends suspected.
 func TestRefusedPacketsAreHeeded(t *testing.T) {
+	atLeisure(t)
 	const interval = 6 * time.Second // of regular probes: three would take 12 s at least
 	for _, c := range []struct {
 		lines string

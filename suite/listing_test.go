@@ -20,6 +20,7 @@ func (b *bed) everyForm() []string {
 		b.serviceNamed("flow-port", 1198, "pinning: flow", `key: {offset: 1, length: 8, fallback: source-port}`, "snat: masquerade"),
 		b.serviceNamed("nobody", 1199, b.backends(map[int]string{1: "admin: down", 2: "admin: down", 3: "admin: down"})),
 		b.serviceNamed("odd", 1200, "key: {offset: 3, length: 7, mask: \"00ffffffffff80\"}", "slots: 251"),
+		b.serviceNamed("long", 1201, "key: {offset: 1, length: 18, mask: \"ffffffffffffffffffffffffffffffffff0f\"}"),
 	}
 }
 

@@ -87,6 +87,14 @@ func scaled(n, low int) int {
 	return max(low, int(float64(n)*f))
 }
 
+// atLeisure lets a test that mostly waits run beside others of the kind, when
+// those are done whose traffic is timed. An emulated kernel has no time for two.
+func atLeisure(t *testing.T) {
+	if !lab.Emulated() {
+		t.Parallel()
+	}
+}
+
 // waitFor is lab.WaitFor with a limit that fits the race detector too.
 func waitFor(t *testing.T, limit time.Duration, what string, cond func() bool) {
 	t.Helper()

@@ -79,6 +79,7 @@ func TestSpoofDoesNotCutOff(t *testing.T) {
 // An attacker with a live session of its own on the victim's backend has an
 // answered entry already: its packets with the victim's key prove nothing.
 func TestAttackerOnTheSameBackend(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service("confirm_timeout: 1s", seeded))
 	s := b.sessionsOn(1, 2, 0)
