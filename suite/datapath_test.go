@@ -7,10 +7,41 @@ import (
 	"github.com/roamlb/roamlb/internal/lab"
 )
 
+// changeDatapath has a service decided by another, and sees that it is.
+func (b *bed) changeDatapath(to string, lines ...string) {
+	b.t.Helper()
+	if refusal := b.reload(b.service(append(lines, "datapath: "+to)...)); refusal != "" {
+		b.t.Fatal(refusal)
+	}
+	r, err := b.api().GetServiceWithResponse(b.t.Context(), "vpn", nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if r.JSON200 == nil || r.JSON200.Effective.Datapath == nil || string(*r.JSON200.Effective.Datapath) != to {
+		b.t.Fatalf("want datapath %s in effect: %s", to, r.Body)
+	}
+}
+
 // Who decides must make no difference to whom it is decided for: a service
-// changes its data path under traffic, and nobody is lost or moved, not even
-// those whom the ring would send elsewhere by now.
+// changes its data path under traffic, nothing is lost, and every session is
+// where the ring says, whoever decided it.
 func TestDatapathChangesUnderLoad(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service(seeded, "datapath: queue"))
+	for round := range 3 {
+		for i, path := range []string{"kernel", "queue"} {
+			l := b.startLoadByRing((2*round+i)*100_000, paced(10000))
+			time.Sleep(100 * time.Millisecond) // the load is on
+			b.changeDatapath(path, seeded)
+			time.Sleep(200 * time.Millisecond)
+			t.Logf("to %s: %d datagrams", path, l.stop())
+		}
+	}
+}
+
+// Sessions whom the ring would send elsewhere by now must stay where they are
+// when another decides, with and without traffic.
+func TestDatapathChangesOffTheRing(t *testing.T) {
 	b := newBed(t, bedOptions{})
 	live := numbers(0, scaled(1000, 200))
 	home := b.offRing(live)
@@ -21,9 +52,7 @@ func TestDatapathChangesUnderLoad(t *testing.T) {
 		for _, path := range []string{"kernel", "queue"} {
 			l := b.startLoad(1_000_000+seq*100_000, paced(5000))
 			time.Sleep(100 * time.Millisecond) // the load is on
-			if refusal := b.reload(b.service(weights, "datapath: "+path)); refusal != "" {
-				t.Fatal(refusal)
-			}
+			b.changeDatapath(path, weights)
 			time.Sleep(100 * time.Millisecond)
 			l.stop()
 			for range 2 {
