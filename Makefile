@@ -25,8 +25,8 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build program web demo test test-kernel test-user test-vm test-long test-life bench bench-page bench-smoke bench-vm cover fuzz \
-	lint lint-web lint-openapi generate check-generated check-contract fmt man install clean help need-go need-cc need-node
+.PHONY: build program web demo test test-kernel test-user test-vm test-long test-life bench bench-page bench-smoke bench-vm \
+	cover fuzz lint lint-web lint-openapi generate check-generated check-contract fmt man install clean help need-go need-cc need-node
 
 # The program alone has the pages that there are: none before "make web".
 build: $(if $(WEB),web) ## build bin/roamlb (the default)
@@ -60,7 +60,7 @@ test-kernel: export ROAMLB_DATAPATH = kernel
 test-kernel: export CGO_ENABLED = 1
 test-kernel: export ROAMLB_RACE = 1
 test-kernel: need-go need-cc ## the data-plane suite with datapath kernel, the program with the race detector
-	@$(REPORT) $(GOTEST) -timeout 8m ./suite
+	@$(REPORT) $(GOTEST) -timeout 8m -parallel 4 ./suite
 
 # Where the tests run for these two there is no compiler: the program goes along.
 test-user test-vm: export ROAMLB_BIN = $(CURDIR)/bin/roamlb
