@@ -98,6 +98,43 @@ func TestToldKnowsTheOtherFamily(t *testing.T) {
 	}
 }
 
+// A copy that was under way while its backend went down must not bind a session
+// to it.
+func TestToldOfABackendThatIsDown(t *testing.T) {
+	w := newWorld(t, func(s *balancer.Service) { s.Datapath = balancer.DatapathKernel })
+	k := key(5)
+	home := w.view().Ring(false).At(w.view().Hash(k))
+	w.states = map[uint16]balancer.State{home: balancer.Down}
+	w.publish()
+	want := w.view().Ring(false).At(w.view().Hash(k))
+	if b := w.table().Told(w.clock, k, w.view(), false, home); b.Backend != want || want == home {
+		t.Errorf("bound to backend %d, want %d, which the ring names now", b.Backend, want)
+	}
+	if n := w.table().Bound(home); n != 0 {
+		t.Errorf("%d sessions are bound to a backend that is down", n)
+	}
+}
+
+// When more sessions are to be written than are noted, none may be forgotten.
+func TestMoreStraysThanAreNoted(t *testing.T) {
+	var s strays
+	for i := range straysKept {
+		s.add(key(i))
+	}
+	if keys, all := s.take(); len(keys) != straysKept || all {
+		t.Errorf("%d keys, all of them %t, want %d", len(keys), all, straysKept)
+	}
+	for i := range straysKept + 1 {
+		s.add(key(i))
+	}
+	if _, all := s.take(); !all {
+		t.Error("one is forgotten")
+	}
+	if keys, all := s.take(); len(keys) != 0 || all {
+		t.Errorf("%d keys are written again, all of them %t", len(keys), all)
+	}
+}
+
 // Taking over the kernel's sessions must not make it forget those that its
 // ring would send elsewhere: nobody would put them right.
 func TestTakeoverLeavesTheKernelsOffRingSessions(t *testing.T) {
