@@ -3,6 +3,7 @@ package suite
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,9 +87,13 @@ type chatter struct {
 	home     []int
 	sent     []int // datagrams by index into sessions, beyond those of before
 	before   []int
+	total    atomic.Int64 // datagrams
 	stop     chan struct{}
 	done     chan struct{}
 }
+
+// chatBurst is how many datagrams a chatter sends at a time.
+const chatBurst = 20
 
 // chat begins to send rate datagrams a second, of sessions that are at home.
 func (b *bed) chat(sessions, home []int, rate int) *chatter {
@@ -105,15 +110,14 @@ func (b *bed) chat(sessions, home []int, rate int) *chatter {
 
 func (c *chatter) run(rate int) {
 	defer close(c.done)
-	const burst = 20
 	begin := time.Now()
-	for n := 0; ; n += burst {
+	for n := 0; ; n += chatBurst {
 		select {
 		case <-c.stop:
 			return
 		case <-time.After(time.Until(begin.Add(time.Duration(n) * time.Second / time.Duration(rate)))):
 		}
-		list := make([]lab.Datagram, burst)
+		list := make([]lab.Datagram, chatBurst)
 		for i := range list {
 			at := (n + i) % len(c.sessions)
 			s := c.sessions[at]
@@ -124,44 +128,60 @@ func (c *chatter) run(rate int) {
 			c.b.t.Errorf("send: %v", err)
 			return
 		}
+		c.total.Add(chatBurst)
 	}
+}
+
+// toll is what became of a chatter's datagrams and sessions.
+type toll struct {
+	sent, cutLost, othersLost int // datagrams
+	moved, misplaced          int // sessions: of those cut off, elsewhere; in a wrong place
+}
+
+// toll ends the traffic and counts. cut says whether the sessions of a backend
+// were cut off: these may be at one other now.
+func (c *chatter) toll(cut func(backend int) bool) toll {
+	close(c.stop)
+	<-c.done
+	lost := func() (cutOff, others int) {
+		for i, s := range c.sessions {
+			n := c.before[i] + c.sent[i] - c.b.arrived.of(s).total()
+			if cut(c.home[i]) {
+				cutOff += n
+			} else {
+				others += n
+			}
+		}
+		return cutOff, others
+	}
+	var t toll
+	for deadline := time.Now().Add(slow(2 * time.Second)); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if t.cutLost, t.othersLost = lost(); t.othersLost == 0 {
+			break
+		}
+	}
+	for i, s := range c.sessions {
+		t.sent += c.sent[i]
+		r := c.b.arrived.of(s)
+		delete(r.count, c.home[i])
+		if cut(c.home[i]) {
+			t.moved += min(1, len(r.count))
+		}
+		if len(r.count) > 1 || !cut(c.home[i]) && len(r.count) > 0 {
+			t.misplaced++
+		}
+	}
+	return t
 }
 
 // end ends the traffic. Sessions that were not at the dead backend must have
 // lost nothing and have stayed; one that was there may be at one other now.
 func (c *chatter) end(dead int) {
 	c.b.t.Helper()
-	close(c.stop)
-	<-c.done
-	lost := func() (n int) {
-		for i, s := range c.sessions {
-			if c.home[i] != dead {
-				n += c.before[i] + c.sent[i] - c.b.arrived.of(s).total()
-			}
-		}
-		return n
-	}
-	for deadline := time.Now().Add(slow(2 * time.Second)); lost() > 0 && time.Now().Before(deadline); {
-		time.Sleep(20 * time.Millisecond)
-	}
-	sent, lostThere, moved, misplaced := 0, 0, 0, 0
-	for i, s := range c.sessions {
-		sent += c.sent[i]
-		r := c.b.arrived.of(s)
-		if c.home[i] == dead {
-			lostThere += c.before[i] + c.sent[i] - r.total()
-			delete(r.count, dead)
-			moved += len(r.count)
-		} else {
-			delete(r.count, c.home[i])
-		}
-		if len(r.count) > 1 || c.home[i] != dead && len(r.count) > 0 {
-			misplaced++
-		}
-	}
-	c.b.t.Logf("%d datagrams: %d lost at the dead backend before it was down, %d sessions went on elsewhere", sent, lostThere, moved)
-	if n := lost(); n != 0 || misplaced != 0 {
-		c.b.t.Errorf("%d datagrams of sessions elsewhere are lost, %d sessions misplaced; want none", n, misplaced)
+	t := c.toll(func(backend int) bool { return backend == dead })
+	c.b.t.Logf("%d datagrams: %d lost at the dead backend before it was down, %d sessions went on elsewhere", t.sent, t.cutLost, t.moved)
+	if t.othersLost != 0 || t.misplaced != 0 {
+		c.b.t.Errorf("%d datagrams of sessions elsewhere are lost, %d sessions misplaced; want none", t.othersLost, t.misplaced)
 	}
 }
 

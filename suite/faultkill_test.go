@@ -1,0 +1,134 @@
+package suite
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// keeper is the process that answers the queues when the daemon cannot: its
+// child. 0: there is none just now.
+func (d *daemon) keeper() int {
+	d.t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, path := range all {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		var pid, parent int
+		var state string
+		_, rest, _ := strings.Cut(string(data), ") ") // behind the name
+		if _, err := fmt.Sscan(string(data), &pid); err != nil {
+			d.t.Fatal(err)
+		}
+		if _, err := fmt.Sscan(rest, &state, &parent); err != nil {
+			d.t.Fatal(err)
+		}
+		if parent == d.cmd.Process.Pid && state != "Z" {
+			return pid
+		}
+	}
+	return 0
+}
+
+// Whatever crashes, at whatever moment, must cost no packet but those that
+// waited where nobody is left to answer them, and misplace no session.
+func TestKilledAtRandomMoments(t *testing.T) {
+	rounds := 6
+	if long() {
+		rounds = 100
+	}
+	b := newBed(t, bedOptions{})
+	b.serve(b.service(seeded, "timeouts: {unreplied: 5s, replied: 5s}"))
+	type toll struct{ sent, lost, misplaced, worst int }
+	tolls := make(map[string]*toll)
+	for round := range rounds {
+		who := []string{"daemon", "keeper", "both"}[round%3]
+		l := b.startLoadByRing(round*100_000, paced(10_000))
+		time.Sleep(100*time.Millisecond + rand.N(200*time.Millisecond))
+		keeper := b.daemon.keeper()
+		if keeper == 0 {
+			t.Fatal("the daemon has no keeper")
+		}
+		if who != "daemon" {
+			if err := syscall.Kill(keeper, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if who != "keeper" {
+			b.daemon.kill()
+		}
+		time.Sleep(rand.N(200 * time.Millisecond))
+		if who == "keeper" {
+			waitFor(t, 10*time.Second, "the daemon has another keeper", func() bool {
+				now := b.daemon.keeper()
+				return now != 0 && now != keeper
+			})
+		} else {
+			b.start()
+		}
+		time.Sleep(200 * time.Millisecond)
+		sent, lost, misplaced := l.end()
+		c := tolls[who]
+		if c == nil {
+			c = &toll{}
+			tolls[who] = c
+		}
+		c.sent, c.lost, c.misplaced, c.worst = c.sent+sent, c.lost+lost, c.misplaced+misplaced, max(c.worst, lost)
+	}
+	for who, c := range tolls {
+		t.Run(who, func(t *testing.T) {
+			t.Logf("%d datagrams, %d lost (at most %d in a round), %d sessions misplaced", c.sent, c.lost, c.worst, c.misplaced)
+			waiting := 0
+			if who == "both" {
+				waiting = 2 * 1024 // as many as the queues hold
+			}
+			if c.worst > waiting || c.misplaced > 0 {
+				t.Errorf("want at most %d lost and none misplaced", waiting)
+			}
+		})
+	}
+}
+
+// A daemon that can open nothing more must go on with what it has, say what is
+// wrong, and be as before when it can.
+func TestOutOfDescriptors(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.serve(b.service(seeded))
+	pid := b.daemon.cmd.Process.Pid
+	var before unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		t.Fatal(err)
+	}
+	limit := func(soft uint64) {
+		t.Helper()
+		if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: soft, Max: before.Max}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := b.startLoadByRing(0, paced(4000))
+	limit(3)
+	if refusal := b.reload(b.service(seeded, "session_ttl: 3h")); !strings.Contains(refusal, "too many open files") {
+		t.Errorf("the daemon says %q of a file that it cannot open", refusal)
+	}
+	time.Sleep(slow(time.Second))
+	limit(before.Cur)
+	if refusal := b.hangUp(); refusal != "" {
+		t.Errorf("afterwards the daemon refuses the file: %s", refusal)
+	}
+	if r, err := b.api().GetServiceWithResponse(t.Context(), "vpn", nil); err != nil || r.JSON200 == nil || r.JSON200.SessionTTL != "3h" {
+		t.Errorf("afterwards the API answers %v, %v", r, err)
+	}
+	t.Logf("%d datagrams", l.stop())
+}
