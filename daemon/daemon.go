@@ -183,33 +183,23 @@ func (d *Daemon) Run(ctx context.Context) error {
 	// The queues must outlive what their decisions are told to.
 	syncCtx, stopSync := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(named("ctsync", func() error { return d.sync.Run(syncCtx) }))
-	queue, err := nfq.Open(nfq.Options{
-		Queues: d.queues(), Snapshot: d.snapshot.Load, Facts: d.sync.Put, Flows: d.sync.ClientFlow, Refused: d.probes.Refused,
-		Now: d.now, Keeper: true, Log: d.log, Events: d.queueEvent,
-	})
-	if err != nil {
+	if err := d.openQueues(); err != nil {
 		stopSync()
 		stop()
 		return errors.Join(err, g.Wait(), watcher.Close())
-	}
-	d.queue = queue
-	if d.copies, err = d.openCopies(); err != nil {
-		stop()
-		stopSync()
-		return errors.Join(err, queue.Run(ctx), g.Wait(), watcher.Close())
 	}
 	if d.copies != nil {
 		g.Go(named("copies", func() error { return d.copies.Run(ctx) }))
 	}
 	d.rules.Quiesce(func(change func() error) error {
 		defer d.sync.Reconcile() // what went past Go meanwhile
-		return queue.WhileEmpty(change)
+		return d.queue.WhileEmpty(change)
 	})
 	g.Go(named("queues", func() error {
 		defer stopSync()
 		defer d.saySessions()
 		defer d.sayQueues()
-		return queue.Run(ctx)
+		return d.queue.Run(ctx)
 	}))
 	g.Go(named("start", func() error { return d.start(ctx, next, watcher) }))
 	if d.opts.API != nil {
@@ -225,15 +215,30 @@ func (d *Daemon) queueEvent(e event.Event) {
 	d.sync.Reconcile()
 }
 
-// openCopies takes the copies that services with datapath kernel send.
-func (d *Daemon) openCopies() (*nfq.Copies, error) {
-	if !d.rules.Features().Copies {
-		return nil, nil
+// openQueues takes the queues, and the copies that services with datapath
+// kernel send.
+func (d *Daemon) openQueues() error {
+	queue, err := nfq.Open(nfq.Options{
+		Queues: d.queues(), Snapshot: d.snapshot.Load, Facts: d.sync.Put, Flows: d.sync.ClientFlow, Refused: d.probes.Refused,
+		Now: d.now, Keeper: true, Log: d.log, Events: d.queueEvent,
+	})
+	if err != nil {
+		return err
 	}
-	return nfq.OpenCopies(nfq.CopiesOptions{
+	d.queue = queue
+	if !d.rules.Features().Copies {
+		return nil
+	}
+	d.copies, err = nfq.OpenCopies(nfq.CopiesOptions{
 		Group: balancer.LogGroup, Snapshot: d.snapshot.Load, Facts: d.sync.Put, Now: d.now,
 		Lost: d.sync.Reconcile, Log: d.log, Events: d.events.add,
 	})
+	if err != nil {
+		ended, end := context.WithCancel(context.Background())
+		end()
+		return errors.Join(err, queue.Run(ended)) // which closes them
+	}
+	return nil
 }
 
 // start puts the state into the kernel and then keeps it there until ctx ends.
