@@ -25,8 +25,8 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build program web demo test test-user test-vm test-long test-life cover fuzz lint lint-web lint-openapi \
-	generate check-generated check-contract fmt man install clean help need-go need-cc need-node
+.PHONY: build program web demo test test-kernel test-user test-vm test-long test-life bench bench-page bench-smoke bench-vm \
+	cover fuzz lint lint-web lint-openapi generate check-generated check-contract fmt man install clean help need-go need-cc need-node
 
 # The program alone has the pages that there are: none before "make web".
 build: $(if $(WEB),web) ## build bin/roamlb (the default)
@@ -56,6 +56,12 @@ test: need-go need-cc ## unit and data-plane tests with the race detector; PKGS=
 	$(if $(filter-out %/suite,$(packages)),$(GOTEST) -race -timeout 5m $(filter-out %/suite,$(packages));) \
 	$(if $(filter %/suite,$(packages)),$(GOTEST) -timeout 5m -parallel 4 $(filter %/suite,$(packages));)'
 
+test-kernel: export ROAMLB_DATAPATH = kernel
+test-kernel: export CGO_ENABLED = 1
+test-kernel: export ROAMLB_RACE = 1
+test-kernel: need-go need-cc ## the data-plane suite with datapath kernel, the program with the race detector
+	@$(REPORT) $(GOTEST) -timeout 8m -parallel 4 ./suite
+
 # Where the tests run for these two there is no compiler: the program goes along.
 test-user test-vm: export ROAMLB_BIN = $(CURDIR)/bin/roamlb
 
@@ -74,6 +80,29 @@ test-long: need-go ## the data-plane, daemon and API tests with all their repeti
 
 test-life: need-node web/node_modules/.package-lock.json program ## the TypeScript client against the daemon, with real packets
 	@scripts/life.sh
+
+# The program that measures starts itself again as the daemon.
+build_bench := go build -trimpath -buildvcs=false -o bin/bench ./scripts/bench
+# What the last "make bench-vm" found, for the figures beside IPVS.
+beside = $(addprefix -beside ,$(wildcard bin/bench-vm.json))
+bench: need-go ## measure beside what the kernel does alone; writes docs/performance.md; ROUNDS=7 ONLY=new-flows
+	CGO_ENABLED=0 $(build_bench)
+	./bin/bench -rounds $(or $(ROUNDS),7) $(beside) $(if $(ONLY),-only $(ONLY),-document docs/performance.md -json bin/bench.json)
+
+bench-page: need-go ## docs/performance.md anew, from what the last make bench and bench-vm have found
+	CGO_ENABLED=0 $(build_bench)
+	./bin/bench -from bin/bench.json $(beside) -document docs/performance.md
+
+bench-smoke: need-go ## that the benchmarks run and count right, in a minute
+	CGO_ENABLED=0 $(build_bench)
+	./bin/bench -smoke
+
+bench-vm: export ROAMLB_VM = 1
+bench-vm: need-go ## the same under Debian's kernel in QEMU, beside IPVS
+	CGO_ENABLED=0 $(build_bench)
+	@bash -o pipefail -c 'scripts/stock-kernel.sh -t 7200 -- ./bin/bench -vm -rounds $(or $(ROUNDS),7) \
+	$(if $(ONLY),-only $(ONLY)) -json /dev/stdout | tee bin/bench-vm.log'
+	@sed -n '/^{$$/,/^}$$/p' bin/bench-vm.log >bin/bench-vm.json
 
 cover: need-go ## coverage of every package; cover.out for "go tool cover -html"
 	go test -count=1 -timeout 5m -coverprofile=cover.out $(PKGS)

@@ -45,6 +45,7 @@ type Activity interface {
 	Health() daemon.Health
 	SyncStats() ctsync.Stats
 	QueueStats() []nfq.Stats
+	CopiesStats() nfq.CopiesStats
 	Checks(ctx context.Context) []check.Result
 }
 

@@ -81,9 +81,15 @@ func stateName(b *balancer.Backend, v *balancer.View) string {
 
 func effective(v *balancer.View) openapi.Effective {
 	if v == nil {
-		return openapi.Effective{Pinning: openapi.EffectivePinning(balancer.PinSession), Reason: "not in effect yet"}
+		const why = "not in effect yet"
+		path := openapi.EffectiveDatapathQueue
+		return openapi.Effective{Pinning: openapi.EffectivePinning(balancer.PinSession), Reason: why, Datapath: &path, DatapathReason: some(why)}
 	}
-	return openapi.Effective{Pinning: openapi.EffectivePinning(v.Pinning), Reason: v.PinReason}
+	path := openapi.EffectiveDatapath(v.Datapath)
+	return openapi.Effective{
+		Pinning: openapi.EffectivePinning(v.Pinning), Reason: v.PinReason,
+		Datapath: &path, DatapathReason: &v.PathReason,
+	}
 }
 
 func family(v6 bool) openapi.Family {

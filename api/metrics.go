@@ -45,6 +45,7 @@ var (
 	queueMissed   = desc("queue_missed_total", "Packets that went on without the daemon because the socket's buffer was full.", "queue")
 	queueCrowded  = desc("queue_crowded_total", "Times that the queue was found full.", "queue")
 	keeperAnswers = desc("queue_keeper_answers_total", "Times that the keeper answered for a daemon that hung.", "queue")
+	copiesTotal   = desc("copies_total", "Copies read of packets that the kernel has decided by itself.")
 	flowsKnown    = desc("flows", "Flows that are known.")
 	pendingJobs   = desc("deletions_pending", "Deletions that are still to come.")
 	lostTotal     = desc("lost_total", "What was lost on its way to the session tables, and made good by a dump.", "what")
@@ -58,7 +59,7 @@ func (m metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		buildInfo, ready, sessions, unanswered, sharedBy, maxSessions, waitingRoams, roamsTotal, takeoverTotal, deletedTotal, evictedTotal,
 		backendUp, backendWeight, backendFlows, refusedTotal, speakFirst, ringShare, queuePackets, queueVerdicts, queueMissed, queueCrowded, keeperAnswers,
-		flowsKnown, pendingJobs, lostTotal, dumpsTotal, dumpSeconds, scrapeError,
+		copiesTotal, flowsKnown, pendingJobs, lostTotal, dumpsTotal, dumpSeconds, scrapeError,
 	} {
 		out <- d
 	}
@@ -97,6 +98,9 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 		count(queueCrowded, q.Crowded, n)
 		count(keeperAnswers, q.KeeperAnswers, n)
 	}
+	copies := m.h.CopiesStats()
+	count(copiesTotal, copies.Copies)
+	count(lostTotal, copies.Losses, "copies")
 	gauge(flowsKnown, float64(sync.Flows))
 	gauge(pendingJobs, float64(sync.Pending))
 	count(lostTotal, sync.LostFacts, "facts")

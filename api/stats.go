@@ -17,9 +17,10 @@ func (h *handlers) GetStats(context.Context, openapi.GetStatsRequestObject) (ope
 	if err != nil {
 		return nil, err
 	}
-	sync := h.SyncStats()
+	sync, copies := h.SyncStats(), h.CopiesStats()
 	doc := openapi.Stats{
 		Started: h.Started().UTC(), Services: []openapi.ServiceStats{}, Queues: []openapi.QueueStats{},
+		Copies: int64(copies.Copies), LostCopies: int64(copies.Losses),
 		Flows: int32(sync.Flows), Pending: int32(sync.Pending), LostFacts: int64(sync.LostFacts),
 		LostEvents: int64(sync.LostEvents), KernelDrops: int64(sync.KernelDrops), Dumps: int64(sync.Dumps),
 	}

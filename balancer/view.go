@@ -31,16 +31,18 @@ func (s State) String() string {
 
 // View is one service as decisions see it. Immutable.
 type View struct {
-	Service   *Service
-	Pinning   Pinning // in effect
-	PinReason string
-	Loadable  bool // nft can load the key, whatever the pinning
-	Extractor hashing.Extractor
-	Bindings  Bindings
-	backends  map[uint16]backendView
-	ring4     Ring
-	ring6     Ring
-	weighed   bool
+	Service    *Service
+	Pinning    Pinning // in effect
+	PinReason  string
+	Loadable   bool     // nft can load the key, whatever the pinning
+	Datapath   Datapath // in effect
+	PathReason string
+	Extractor  hashing.Extractor
+	Bindings   Bindings
+	backends   map[uint16]backendView
+	ring4      Ring
+	ring6      Ring
+	weighed    bool
 }
 
 type backendView struct {
@@ -103,6 +105,7 @@ func NewView(s *Service, caps Capabilities, states map[uint16]State, b Bindings)
 	v := &View{Service: s, Bindings: b, Extractor: layout(&s.Key), backends: make(map[uint16]backendView, len(s.Backends))}
 	v.Pinning, v.PinReason = EffectivePinning(s, caps)
 	v.Loadable = s.Key.beyond(caps) == ""
+	v.Datapath, v.PathReason = effectiveDatapath(s, v.Pinning, caps)
 	for i := range s.Backends {
 		be := &s.Backends[i]
 		st, ok := states[be.ID]

@@ -107,8 +107,8 @@ func TestValidateFindsWhatNoTextCanSay(t *testing.T) {
 			"services[0].drain_timeout: must be 1s to 720h, not 0s",
 		},
 		{
-			"the data path for later", func(_ *config.File, s *balancer.Service) { s.Datapath = "kernel" },
-			"services[0].datapath: kernel is not available in this version",
+			"no data path", func(_ *config.File, s *balancer.Service) { s.Datapath = "kernal" },
+			"services[0].datapath: must be queue or kernel",
 		},
 		{
 			"an empty prefix", func(_ *config.File, s *balancer.Service) { s.Deny = make([]netip.Prefix, 1) },

@@ -21,6 +21,7 @@ type Table struct {
 
 	counts  [2]atomic.Int64 // sessions that are unanswered, and answered; insertions count before they happen
 	evicted atomic.Uint64
+	strays  strays
 
 	tracked // guarded by Sync.mu
 }

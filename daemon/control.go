@@ -82,6 +82,14 @@ func (d *Daemon) SyncStats() ctsync.Stats { return d.sync.Stats() }
 // QueueStats is what the queues have done.
 func (d *Daemon) QueueStats() []nfq.Stats { return d.queue.Stats() }
 
+// CopiesStats is what was read of what the kernel decides by itself.
+func (d *Daemon) CopiesStats() nfq.CopiesStats {
+	if d.copies == nil {
+		return nfq.CopiesStats{}
+	}
+	return d.copies.Stats()
+}
+
 // Counters are the kernel's, read now.
 func (d *Daemon) Counters() (nft.Counters, error) {
 	s := d.snapshot.Load()

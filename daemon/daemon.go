@@ -71,7 +71,8 @@ type Daemon struct {
 	sync      *ctsync.Sync
 	queue     *nfq.Queues
 	probes    *health.Checker
-	findings  findings // of the probes, not told yet
+	findings  findings    // of the probes, not told yet
+	copies    *nfq.Copies // of what the kernel decides by itself; nil where it cannot send any
 
 	snapshot atomic.Pointer[balancer.Snapshot]
 	change   sync.Mutex // held while the configuration changes; guards the following
@@ -182,25 +183,23 @@ func (d *Daemon) Run(ctx context.Context) error {
 	// The queues must outlive what their decisions are told to.
 	syncCtx, stopSync := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(named("ctsync", func() error { return d.sync.Run(syncCtx) }))
-	queue, err := nfq.Open(nfq.Options{
-		Queues: d.queues(), Snapshot: d.snapshot.Load, Facts: d.sync.Put, Flows: d.sync.ClientFlow, Refused: d.probes.Refused,
-		Now: d.now, Keeper: true, Log: d.log, Events: d.queueEvent,
-	})
-	if err != nil {
+	if err := d.openQueues(); err != nil {
 		stopSync()
 		stop()
 		return errors.Join(err, g.Wait(), watcher.Close())
 	}
-	d.queue = queue
+	if d.copies != nil {
+		g.Go(named("copies", func() error { return d.copies.Run(ctx) }))
+	}
 	d.rules.Quiesce(func(change func() error) error {
 		defer d.sync.Reconcile() // what went past Go meanwhile
-		return queue.WhileEmpty(change)
+		return d.queue.WhileEmpty(change)
 	})
 	g.Go(named("queues", func() error {
 		defer stopSync()
 		defer d.saySessions()
 		defer d.sayQueues()
-		return queue.Run(ctx)
+		return d.queue.Run(ctx)
 	}))
 	g.Go(named("start", func() error { return d.start(ctx, next, watcher) }))
 	if d.opts.API != nil {
@@ -214,6 +213,32 @@ func (d *Daemon) Run(ctx context.Context) error {
 func (d *Daemon) queueEvent(e event.Event) {
 	d.events.add(e)
 	d.sync.Reconcile()
+}
+
+// openQueues takes the queues, and the copies that services with datapath
+// kernel send.
+func (d *Daemon) openQueues() error {
+	queue, err := nfq.Open(nfq.Options{
+		Queues: d.queues(), Snapshot: d.snapshot.Load, Facts: d.sync.Put, Flows: d.sync.ClientFlow, Refused: d.probes.Refused,
+		Now: d.now, Keeper: true, Log: d.log, Events: d.queueEvent,
+	})
+	if err != nil {
+		return err
+	}
+	d.queue = queue
+	if !d.rules.Features().Copies {
+		return nil
+	}
+	d.copies, err = nfq.OpenCopies(nfq.CopiesOptions{
+		Group: balancer.LogGroup, Snapshot: d.snapshot.Load, Facts: d.sync.Put, Now: d.now,
+		Lost: d.sync.Reconcile, Log: d.log, Events: d.events.add,
+	})
+	if err != nil {
+		ended, end := context.WithCancel(context.Background())
+		end()
+		return errors.Join(err, queue.Run(ended)) // which closes them
+	}
+	return nil
 }
 
 // start puts the state into the kernel and then keeps it there until ctx ends.
@@ -254,6 +279,10 @@ func (d *Daemon) sayQueues() {
 	for _, q := range d.queue.Stats() {
 		d.log.Info("queue", "number", q.Queue, "packets", q.Packets, "bursts", q.Bursts, "verdicts", q.Verdicts)
 	}
+	if d.copies != nil {
+		c := d.copies.Stats()
+		d.log.Info("copies", "packets", c.Copies, "losses", c.Losses)
+	}
 }
 
 // saySessions logs what the services' sessions have come to.
@@ -267,7 +296,8 @@ func (d *Daemon) saySessions() {
 // sayServices logs how each service is pinned, and why.
 func (d *Daemon) sayServices(s *balancer.Snapshot) {
 	for _, v := range s.Views {
-		d.log.Info("service", "name", v.Service.Name, "pinning", v.Pinning, "reason", v.PinReason, "backends", len(v.Service.Backends))
+		d.log.Info("service", "name", v.Service.Name, "pinning", v.Pinning, "reason", v.PinReason,
+			"datapath", v.Datapath, "datapath_reason", v.PathReason, "backends", len(v.Service.Backends))
 	}
 }
 
@@ -300,6 +330,9 @@ func (d *Daemon) housekeeping(ctx context.Context, drift <-chan struct{}) error 
 	for {
 		select {
 		case <-ctx.Done():
+			if d.copies != nil {
+				<-d.copies.Ended() // they belong to it
+			}
 			d.saveSessions()
 			return nil
 		case <-drift:

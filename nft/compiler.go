@@ -97,6 +97,7 @@ func (c *Compiler) compileBase(s *balancer.Snapshot) *base {
 	x := c.compiler(s.Marks, s.ZoneBase)
 	x.bound()
 	x.recorded()
+	x.told()
 	b.common, b.before = x.common, x.table.Chains
 	x.table.Chains = nil
 	x.errorChains()

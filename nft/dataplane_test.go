@@ -25,6 +25,10 @@ func (unbound) Bind(_ int64, _ []byte, _ *balancer.View, _ bool, candidate uint1
 	return balancer.Binding{Backend: candidate}
 }
 
+func (unbound) Told(_ int64, _ []byte, _ *balancer.View, _ bool, backend uint16) balancer.Binding {
+	return balancer.Binding{Backend: backend}
+}
+
 func (unbound) Find([]byte, *balancer.View, bool) (balancer.Binding, bool) {
 	return balancer.Binding{}, false
 }

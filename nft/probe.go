@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/nftables/expr"
+
+	"github.com/roamlb/roamlb/balancer"
 )
 
 // UnsupportedError names a feature of nftables that the kernel lacks and the
@@ -60,6 +62,7 @@ func probe(c *conn) (Features, error) {
 		{feature: "loads of 60 bytes", needs: "Linux 4.1", at: p.add(encode(network(0, 0, keyBytes)))},
 		{feature: "@th loads from offset 255", needs: "Linux 3.13", at: load(expr.PayloadBaseTransportHeader, shortOffset)},
 	}
+	copies := p.add(copyTo(balancer.LogGroup, CopyNewFlow))
 	farTransport, farInner := load(expr.PayloadBaseTransportHeader, longOffset), load(payloadBaseInner, longOffset)
 	nearInner := load(payloadBaseInner, shortOffset)
 	p.reqs = append(p.reqs, addMap(p.table, &Map{Name: "try", Key: typeSlot, Data: typeZone}, 1))
@@ -85,6 +88,7 @@ func probe(c *conn) (Features, error) {
 	}
 	const udpHeader = 8
 	f := Features{NativeQueue: ok(native), TransportOffset: shortOffset, DestroyElements: ok(destroy)}
+	f.Copies = ok(copies)
 	f.KeyBytes, f.PayloadOffset = keyBytes, shortOffset-udpHeader
 	if ok(nearInner) {
 		f.PayloadOffset = shortOffset

@@ -32,7 +32,7 @@ func paperBed() *bed {
 
 // compiled gives the table of services on a kernel that has everything.
 func compiled(services ...*balancer.Service) *Table {
-	f := Features{Capabilities: balancer.Capabilities{KeyBytes: keyBytes, PayloadOffset: longOffset}, NativeQueue: true, TransportOffset: longOffset}
+	f := Features{Capabilities: balancer.Capabilities{KeyBytes: keyBytes, PayloadOffset: longOffset, Copies: true}, NativeQueue: true, TransportOffset: longOffset}
 	var views []*balancer.View
 	for _, s := range services {
 		views = append(views, balancer.NewView(s, f.Capabilities, nil, unbound{}))

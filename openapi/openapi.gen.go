@@ -206,6 +206,24 @@ func (e ConfigInputNft) Valid() bool {
 	}
 }
 
+// Defines values for EffectiveDatapath.
+const (
+	EffectiveDatapathKernel EffectiveDatapath = "kernel"
+	EffectiveDatapathQueue  EffectiveDatapath = "queue"
+)
+
+// Valid indicates whether the value is a known member of the EffectiveDatapath enum.
+func (e EffectiveDatapath) Valid() bool {
+	switch e {
+	case EffectiveDatapathKernel:
+		return true
+	case EffectiveDatapathQueue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EffectivePinning.
 const (
 	EffectivePinningFlow    EffectivePinning = "flow"
@@ -239,6 +257,24 @@ func (e ExplainedBackendState) Valid() bool {
 	case ExplainedBackendStateDrain:
 		return true
 	case ExplainedBackendStateUp:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExplanationDatapath.
+const (
+	ExplanationDatapathKernel ExplanationDatapath = "kernel"
+	ExplanationDatapathQueue  ExplanationDatapath = "queue"
+)
+
+// Valid indicates whether the value is a known member of the ExplanationDatapath enum.
+func (e ExplanationDatapath) Valid() bool {
+	switch e {
+	case ExplanationDatapathKernel:
+		return true
+	case ExplanationDatapathQueue:
 		return true
 	default:
 		return false
@@ -1018,11 +1054,18 @@ type Duration = string
 
 // Effective What is in effect, where that depends on the kernel.
 type Effective struct {
-	Pinning EffectivePinning `json:"pinning"`
+	Datapath *EffectiveDatapath `json:"datapath,omitempty"`
+
+	// DatapathReason Why this data path.
+	DatapathReason *string          `json:"datapath_reason,omitempty"`
+	Pinning        EffectivePinning `json:"pinning"`
 
 	// Reason Why this pinning.
 	Reason string `json:"reason"`
 }
+
+// EffectiveDatapath defines model for Effective.Datapath.
+type EffectiveDatapath string
 
 // EffectivePinning defines model for Effective.Pinning.
 type EffectivePinning string
@@ -1125,7 +1168,10 @@ type Explanation struct {
 	Backend *ExplainedBackend `json:"backend,omitempty"`
 	Binding *ExplainedBinding `json:"binding,omitempty"`
 	Client  string            `json:"client"`
-	Fields  []ExplainedField  `json:"fields"`
+
+	// Datapath Who decides the first packets of its sessions, or of its flows.
+	Datapath *ExplanationDatapath `json:"datapath,omitempty"`
+	Fields   []ExplainedField     `json:"fields"`
 
 	// Hash Of the key or the source; for those who may write, as it tells of the seed.
 	Hash *int64 `json:"hash,omitempty"`
@@ -1148,6 +1194,9 @@ type Explanation struct {
 	Variant *string            `json:"variant,omitempty"`
 	Verdict ExplanationVerdict `json:"verdict"`
 }
+
+// ExplanationDatapath Who decides the first packets of its sessions, or of its flows.
+type ExplanationDatapath string
 
 // ExplanationPinning defines model for Explanation.Pinning.
 type ExplanationPinning string
@@ -1541,7 +1590,8 @@ type Service struct {
 	// ConfirmTimeout How long to wait for the reply, 100ms to 10m; without it the old entry stays.
 	ConfirmTimeout Duration `json:"confirm_timeout"`
 
-	// Datapath Who decides a session's first packet. kernel is not available in this version.
+	// Datapath Who decides a session's first packet: `queue` the daemon, `kernel` nftables by
+	// itself, which tells the daemon. Where the kernel cannot, `queue` is in effect.
 	Datapath ServiceDatapath `json:"datapath"`
 
 	// Deny Sources that are not served, whatever `allow` says.
@@ -1604,7 +1654,8 @@ type Service struct {
 // ServiceAllDown When probes say that all backends are down: empty is as no_backend, keep sends to all of them.
 type ServiceAllDown string
 
-// ServiceDatapath Who decides a session's first packet. kernel is not available in this version.
+// ServiceDatapath Who decides a session's first packet: `queue` the daemon, `kernel` nftables by
+// itself, which tells the daemon. Where the kernel cannot, `queue` is in effect.
 type ServiceDatapath string
 
 // ServiceNoBackend What a client gets when no backend can serve it: ICMP port unreachable, or nothing.
@@ -1635,7 +1686,8 @@ type ServiceInput struct {
 	// ConfirmTimeout How long to wait for the reply, 100ms to 10m; without it the old entry stays.
 	ConfirmTimeout *Duration `json:"confirm_timeout,omitempty"`
 
-	// Datapath Who decides a session's first packet. kernel is not available in this version.
+	// Datapath Who decides a session's first packet: `queue` the daemon, `kernel` nftables by
+	// itself, which tells the daemon. Where the kernel cannot, `queue` is in effect.
 	Datapath *ServiceInputDatapath `json:"datapath,omitempty"`
 
 	// Deny Sources that are not served, whatever `allow` says.
@@ -1698,7 +1750,8 @@ type ServiceInput struct {
 // ServiceInputAllDown When probes say that all backends are down: empty is as no_backend, keep sends to all of them.
 type ServiceInputAllDown string
 
-// ServiceInputDatapath Who decides a session's first packet. kernel is not available in this version.
+// ServiceInputDatapath Who decides a session's first packet: `queue` the daemon, `kernel` nftables by
+// itself, which tells the daemon. Where the kernel cannot, `queue` is in effect.
 type ServiceInputDatapath string
 
 // ServiceInputNoBackend What a client gets when no backend can serve it: ICMP port unreachable, or nothing.
@@ -1849,6 +1902,9 @@ type Share struct {
 
 // Stats defines model for Stats.
 type Stats struct {
+	// Copies Copies of packets that the kernel has decided by itself.
+	Copies int64 `json:"copies"`
+
 	// Dumps Of the conntrack table.
 	Dumps int64 `json:"dumps"`
 
@@ -1857,6 +1913,9 @@ type Stats struct {
 
 	// KernelDrops Times that the kernel said it had dropped events.
 	KernelDrops int64 `json:"kernel_drops"`
+
+	// LostCopies Times that the kernel said it had dropped some.
+	LostCopies int64 `json:"lost_copies"`
 
 	// LostEvents Conntrack events that found no room.
 	LostEvents int64 `json:"lost_events"`
@@ -26855,280 +26914,282 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17dxo5tjf8VfTWmbPS3VPgAmPHJmvWWe508sYzufjEmdPPTPBjBCWg2oXElIQxnfF3f5b2lqpUoILC",
-	"dvp2+Kc7pm66bO37/u0vwVBMZ4IzrmTQ/RJMGI1ZBv88m6sJ4yoZUsX03zGTwyyZqUTwoBu8EQuiBJET",
-	"sSCLiSBLMSc0Y80gDNgdnc5SFnSD7xnNWEYyRtPpX3pBJug0HfSCIAzkcMKmVL9WLWf6VqmyhI+D+/sw",
-	"ePWJjtc/+J5OmSRqwohUVDEiRvDHUPBRMp5nVN9G1IQq+JlyuWAZDE+Wx9QLjketuE1PByx6PuwMj47o",
-	"CWvF7ejwtDN6PjwetFYGOKNKsUwP4f/2gs9R45Q2RldfDtv3veBPQegZ/3nMpjOhGB8uP7JZSpcsXp9O",
-	"X2Vz1ieLCcsYUZNEkkS6I1eCUE4YzdIEVvBfcyYVWSRqgmtAp4w4H2r8jS3L89TvL82D8fk06H7GC1e+",
-	"gb8VQ4rDWx3tj2aYjHC2IBmTYp4NGUlW1vbgtnUgWXabDJk8uJ3x0vdHIptSFXSDeZY0MjZiGeND5l3B",
-	"j0xly7ORYtn6UOBnosluSvmSSDYUPJZ6vVS2JHRME14aVMsdwzThyVQvQ5R/NuGKjVkW3OsPz2hGp0yZ",
-	"E/A9Hd4wHmvKWx/HpwkjA7zhmSScTldonwZhkOgbZ1RNgjDg8JbAPBKEgd7TJNO0oXfEHeWfMjYKusF/",
-	"HBRn8wCvygMYjB7qy3kmRVa5VYKMBRE8hE3rc3an+vbIzOiYkQEbidXjijsGg/7XnGXLYtRD/FhpKend",
-	"W8bHahJ020fHoV5a+3dry6n4G1t69pUviWJ3Cs9wIslcspgIPmRNciZvWIx7C0cg4aTdIRMxz+TKkbhh",
-	"y5DoFe9xymMyEPESlyCmbCq4OV2SUEkSReIkJvq2WDBJuNAvHr/AN1L9J8vgXURkPa5fpZ+xb+i02yE8",
-	"3IlOyWKSpHg+RkkmVX5e9TR4zDKyoMtmj5dWO2qdtuL2qNN4PjhkjefDFm2cjtqtxmF8NDqmJ4PTYRTb",
-	"7UC2XOzHysmv3pijGhszekfVcOKn8L5mxkA5C7MtwwnlYxaHZgkXVJKUSkUkY7xJ+t/19U2ULx/Edf2T",
-	"HTVwhBWzbEXtjn9i7wVnFZP7MCJUC6aYZeaM4EyR+hSZUNklh1En59A4e6mSNCVSNAm8YJElSr9AT3sk",
-	"Mlyk6VwqTU2E3SVSkSVTT7oWelIPW5C3yTRRflEOvDRRbCoJRQYxoZIYYToVsjyFo8jPJlL4gDuqmI3o",
-	"PFV6TFFYiICEq8N2EOpBIz9uRfp6zp5bHvYcBpcoWqr5sZE9Xn7sMLcyRzYPPZYj3+PzTKrvRZwwV4B8",
-	"L2JgeEPBFeOwA3Q2SxOUtgc/SRS5+Vi/BDSOMyZl0A1apyfNo1azFUXNQ4cfB2EwE5le19ZpJwwWLBlP",
-	"VNBt39cdtRnaOZ/NVTH6Yvb3oR39hT1A9YdvhxPVHs47lo0ZfkmPxX3/VF9qzPS1P3uXagqbGmc04cHD",
-	"PuibvSG23ffOSHgZdD/nG6nJ4bO7l60gDNpR1OrGg5PuoNttaY3MbC6t2NzWfVhBGW1Hvyg9fH8VBjco",
-	"bVPDHE7CQIxGkuELgzSRinF3rPDqdjNqtputqPy20vfz4XdXbyumog9d7S0xK76JJM0tDyBJqSiwAc5u",
-	"NTf5+nQpmZSJ4NdKpUE3OIymWtNNpkzMtaXF52n6VLQKv8iZ4LLEdV5mjCo0PR7JeDR52WM2n2kuGgfd",
-	"dgXJhQHYZ/ZWh3h340w41UqdGxQPGscs1mzeMVut9ej7hLntAO4p66QN11Tb9KzPuluxnTY9nt8H0zNz",
-	"fS3m/GEbVY+xrG1eq5LZ/CKb9+AtA8MHLP6HLNksgf/NNRsMlLhhqBFINpxnLOiOaCpZwRGDVvt5M2pG",
-	"zVb3efRcszgphjeabwYH2ZwfoDfD/K+pr+W3XI8zMZ8FXa3GqRTmOGR6jfUPwzRhXF0PKf4J7DkA7pKK",
-	"cclQ1uYQ3qEP5IRKrbWk7JaloBiNhCa8Kc1urqdU3miT4i6Komg0Go20QGCKS/wGH+nXTSmnY6Ztin/N",
-	"2Rx5xVDM9dpp3UwbLvCv1FEj9cYbgx5lRJpex2LB8b0PF3VPQJFflVldhQF4lrLptWHa+iuRDMIgpoqC",
-	"BtnFddQ/ad2jdKPm9mw0YkOV3ALxzRLOtR7etYIB9E0KVKr3hwwpJ6mgMWjcmiju4Yyk8CEuOAtyUT6i",
-	"aaqXXr8MHDFB+AuL9ym9uzbzkKi8g/7uSP0w4OLaOju6QcZ+YkNNzMU60LkS+odMKDEUmqTnsd4EyTQT",
-	"breft46Oo85JK1wRpW2we1KhxWgnOj0MA8nhuJhFspJe8EbGZuky0AO223xwS7ODNLHH9gB+bwKzCIOf",
-	"BWfXAyrZLporsqMqhldyTz6a7aXJUG3gebNMDFI29WkjMVM00aunwJzVJrq1lsjtjBOaalt42TXmPVj2",
-	"iZqQi79/IiIjF2efXr7RJJ1lIsPjnr8xkURR5KUzoc21TK8zkIJe+YRLRflw1T2IG6XmuIlaNVKwa3rR",
-	"rPdETzOjcTJUEi1rO/jCaTjPeBe3smtm3x3ahaq9hRf4pG8PzzeMIiRyPpwQrYeAvYlOAjD65cpWg0Oz",
-	"kXs0N+244/uE8fzAUqZ8HuRzcEiMBWdNPdXXNEk3ant1qAP8Gehg7xIuiJzRISMpGykiOImZMZS37+mR",
-	"Zgfunhq6Gop5GoNzZMDIlMYMfWjG9wZOB+Ng2rjHXKgGzA2Vr0dv8yfguRlnqaZ28Bcm8oZkbDSX4Ovy",
-	"j/GFvpuSmGlGTxJOjDIA+yGyQRLHjD/+wBLQVcgsE1OmJmwuyZQuieDpEjxYQb1DdlhsyHuhCE1Tsdiy",
-	"zKN8Dk+1yDCTZ5LIoZix3O+KgyGJCu3yFyxgyiQZZWKae2RFlowTDmt8zm9pmjyQ6H28DFx3A0ZaRAnS",
-	"PjoOYXSHUVRmbjdseWAErhaaLiuE2ZAbLhacTNl0wLIX4GZeijmZMsoJ6hj/VX7hImFa8ajJL9ttP780",
-	"n8c12bSviVm3p9jVdzBJSWjGyCITfPyC9HFp++hDTFMTeJjCnr2jqVZw2RPumpn3Xy8/vO9qycUwICQg",
-	"fLYsrXRtkRRViCTKDfMyJ696kaf5RJ/q8PgHAav6Xqiz4ZDNFB3gOj2JirBqT1UqAL3SR+6mKXiwjfO6",
-	"G+DQaq/9cWntcSxaGGlpm7FZxiTjCq3orUKiWJQn2oV8OOWRFKFntO8Iflna3dlmr+60MXoxcuVtWs3/",
-	"D/BqsbKdDSsL0m3rgo5gHk+9lsUA7Hq9E3EySqr1HiqBpU7orVZWH6VZf9Dr+qTcqBdkbKAXqmnuLR+H",
-	"N0LW5/Utd8sSSSZCqkJwjgUZLJH2QOPeyJASGScZG6onYkk/TqhitywjLJWwkcD+i4CsYVeFmqx/1HPP",
-	"g2x6yHhCLjKI4yf61U+iyUoxZRCyhcE5OhtJVBf4JgRzxzThqN7FbJjEjFDOFtV8Ti95oiQxJ58oOg5J",
-	"zXhevv15PHMDCdjsCUsGLUfkn6vSfLRWAfHnjZs/cxa4McIVfiIDyR2MTPiQ2bhwLp3c3f2YO68ft7+M",
-	"o6tEn2MkKM0PFpqnjJNbhokCsNl19odwsWHbp4mUyBwftYntk2ITL+kSrUk9aly9EIfshLtrbmceD3ii",
-	"DUUTFo9F3w4H4vpmIWBTTSzmYWGGvRtx70b8vbkRd4xjVmnxVnPTHHKIh+f3HMIys31IPGbPBPZM4H83",
-	"E3iU3fJJiLc0Gz/W3KcKErxIK+qcHD0/JoOlYujOqe9cbB2W3SWYLIlOmBTGuEmZUUI08K6n8pSsfR80",
-	"lk9CvKN8+RHtEvlYDTQVCwL8q54h5wY5hMCMu8wOZdvy6Lsb+d1PskyrY3i6kMXfOZ2riciSn59GzafE",
-	"CdZv9R45BvMZ+kKN/1zbb4zFW3zec3fwT7HQFYNYWe4ff/yxsVpxsWnNS/faVb+lSfo0DkCbLw0przRT",
-	"aP3UifushhlsCulUD2bLwufjfyo+sD4LiDBoEx6cgtZlrlUxE6llmBJe+FiNafuUx0POZ1oGsvgdixP6",
-	"CZbkCY7JDu5axe7UwSylCS/7Jl7iGBowppouqtaRh/mD699EbPSeaxMdNgJcLxOWsS3EkK9RY6oXqQH3",
-	"PrV8sGGDJuTfmIeh+Oni/JIpTTDSZFuBqU3Ti0zMWKYgwdckDM2cn2x6kVNuY1gXaBTrZTduAlJeDDUQ",
-	"ImUUom5W6SoleB93PO+x2UmlOzvR6XHlvTZNab1mYO0Bk8W0ack/vb2EVTTPigFoafdhcGb1wPWSD3J+",
-	"cdvRJ/L84vaYGIUR/SBiroimGK5YNqKoKrkTK1c2HIZundY3n6PG6dWXVnh4/02v1yz++vbL4f2/TQ3X",
-	"WeN1t3n1Xbf857eemq58CheguHqmYUYOnIMSTbddUmjGoOrqWX52FeEr+HllWnpnnWk932Favd7njTPr",
-	"9a6+7dpnju6987Tpe9rIKFN1sYc0TT+MgKVsoga76ZqHlJfrciIyBdUSgkMZXz+39vpN8oHnpX1qISDD",
-	"IbllGO51rMK1cg79WKYfCYlVaM3rGR1OyIhOkxRqUqDIYRst56OHzTnHR9qwNeaPokKBZhld4vDAUnSK",
-	"HtASLI90PgsJ2HjkmxvGZhKEkbV/QkilgZAIZws9A/mtnpdWM6GcwTAVfC9kvIcB6KBezuKNnkjC59MB",
-	"y0jCyZRmN0i1P+tvNclHRuOG4OkyJMmYCy0NsQAmwfIXxiHWUl3IcXx0dHhUruTQHP8DT5e2rGK1ssPa",
-	"enXKLKzxuIX763vuc4P8iydwYSakBGZ7sGGiN4Bwsai9CBs3o2LSxeZY/4BbIxN6NktOtClmjsQNW8qQ",
-	"ZCylKrlldvQgZeWzJonK5GOparcdi7y1N0XO+efARJpgJ/KJWPoHsrNLf+URB6XKkx1l654L7bnQngvt",
-	"udAqF9rAZ94mUq3rM/n5q3UQ86qG9ePG2Z3yFyNizbRdM30fFFa+IHQAsWNjGZtyiF3Lqd2VwDlsWINL",
-	"RdHdVV4E8PR5S2PVREhGZvpptbZxx53Ad3yA9hI+voYYsEdNxmnnNJznMMCDpY/EVLGGSqbMp6PaY7p2",
-	"wQx3/cuvoSbbXNYbMkrFQmLQGALGGMsXJpGkxlwLf/Xqt97qE6G5GL5enxrIBMHXh3k5MVvCNai/QOfC",
-	"2tnwfNZykt04cHHIv8L5wzE5aoDdhtDQl48uX07Y8GadIEfJnYduyFBMpxSXUL8JXDiYiS1ILJo+Ihkl",
-	"d9YRtoK7gY4GMtQjII3GKLnrkwVkJceWANat8JGNbq1XTgM3bu5EqNZzUuyjvEn0ToobvZA007s5oknq",
-	"303KVeVQ5ASmMjB51YvJshlsYx/ORs5lYCdbuW1PwVBx/9fYaW2+Zoou1s1ULPHaqFQ5np2i5mrTE2/F",
-	"2H3CKbhaU2s4mbC7FXbeikpGfHRXmOXaEj/xW+KmestDPVDMVZBOUdXF7vQ3qJ9qipKvTVP9b7yrVPVV",
-	"c0vzgNe6jMzZ1tqonIqbL9sZ4Ap56M0u+A8uGC5PPl13t9yv4b47s6wmsgfZKX88MtzuU/xt06WpKnct",
-	"qdI81ol1+4w3U29JtHZ2Eq0byfIHU03mgciaYyo+pJHNuTbpoHJiogXlVG52NbY9rsY/527GP3/7X99M",
-	"/j39t/z3VH777Z+9tPLKzVHw2TpSG3uYyRC6uCoxm0HKPmRR20KcZrB6qvJwvyM38/wHrdJ5CcwmRqwP",
-	"aYm4W+a12+Wk/X7+Tt/uvLo1IZwVjjBUfrAmAdUhJb2jGDsdM696DsrPgkoSY3FYqBfWIGGVFWkxH7iJ",
-	"oWhz61cPCk/v2mdNUfCXOippzFLqQXN6rekOsuHpXLLCwH3QWG3oau0jIiMzJmYp8+uAmZhWjAyIz/uQ",
-	"z1tRRBKfSZLNOahWYLvpzX5mXRne990kPsVRK6EhgeySRr6H2moWtywL0dqOQzLn9l8QG5RwG7tNhvAP",
-	"fa8m+xBjmY3RPE3DHo+zZKS0eT6jiX12lIwbOXCT2foGcLqQ0HmsDZOYjTMa6+s3jM1Y1iSQFy97fEqX",
-	"UIeFAFYeEbG4xpoHLzGJNN50uTie62qy0Sj81/Dgb2H+cBovzb33CMBRIuwNluaqMhobAI/AbGrl6X8K",
-	"BRnZyO/O31Ba77UlMCln9Vy3b9idx22Lqk0Ijlt0UiwmAsohoXQVHLQ3bHkNYAm1v/U3tnyjH1j/nmYx",
-	"6Nhq+oObr+5mbKhygbxRSfTIxBXERzLLxIARU4bYJGdpmkOPYVY7XJqINF6XjxXuHE0bi4lIGZnRJWQF",
-	"fgN3fmszIQZsjJKNfDPL2Ci5+1az6HyZ5/FslWBOomhdW7C6ZPu+Qj+Y+pHYzkjGxvOUZoTdzTKkHfLN",
-	"x1ftb80u5wPPq0MhfC9GZKLUDJix/seqflOhtOEUf8PLVHgHPGmDcE1PnXLy5tOnC2KRf0IMNGSEkkzz",
-	"+SZpR1GjfXpachpDyRBGMkpDLceZP7caR1cYKW7ff9Mo/fntf/lBT30HI6UJZ3GdmPJuvpOdXWB+h4f9",
-	"/qZgVTGLhMdG+Vw5dcX0Nvg74RBrgcYANZELkgo+Blkv8nKoRBpfIeVs4dUmTB4xi33JIiuzLO7dOLHX",
-	"CUs9m2NzgGspgdYMXRf+Jn241ltuaTpnVdZsSCgAv0IyGZU3LwibztTSIwg0jRthsI0QzPDyjGc7hsoF",
-	"4zmjrySCjVJ99UxoRbwgrHqPmvvvLZKQd+FHeld3UDfK1ODRO6xA9YQKICBkWTMmkb+oEtAWNlSxNJVW",
-	"V5Fs3QNe4Xj/vasQNqELswbXhdMjTVz7EBcNF9YSUCyCgtbCIMP/5dn/moWKGaSpaeHq/Yyjj2/gdFzL",
-	"IZykRKgULyeTqajLF6Risx38PYrNfAR8S7PE6zlH7I/lM0nMLSEZLEHiA6iLyDaZd7csiw0oj137AU0p",
-	"HzKEeP4Jy21xeWfwLy5UQ8wzuV1OmfPt0Ex+sPNNL4ZgF8rHvF5D4oE7ymR2q09YMrs99m72awwG+zIc",
-	"EAbFqqVQ9GujDWa3y8yxMN/XvmLzTtd1QrxiOYTJUfduQY7Z7XtNfrEAvwY8Z/g3oNf632kBI1bf+NfL",
-	"D++JuUq++fj6JTk+jVpaEzQuDn16XNlk4C/QwePqggfN76p0KZcGzOJ5N9VK7h2MjjPwX4hRruRitQds",
-	"5oBpnSTPRrhBRPkqtWCNqcKbNgf5raVZCfJbqBKP4fBn739gsZ0GDOuFFjt6drYMHY6RKbilZJBo5Uw1",
-	"yyqLf4boUnWskmcmuXxbfkOnhHC83Qm8qpz4SOCNKepa1UeQOZSZ5npOr8fzXQ5LQjzSyf+3PqLtrCsP",
-	"JtqR+EfvscO+h0W2lpVaCBInY82NGR1OVsyWo1Z7mw97q7l1HjOuErVcX8RqG2QoZlszhS7hpqpYK1z0",
-	"rYnBxt9ypGeM62G7tfT2ZOaEc2UPk/uLpe7POVV5YB20GKc2b+eZJIlZIk3nPIbNcei/S/r41j4WjOOL",
-	"+yGRE5GpHrc5dubIiYz0jaCV/RImPtYp+IsPS4WKRlWxb4HHrMK74Q1pQSUWLxORMvO72liPCG6Kz1/s",
-	"XaMT554ot1OCzkngQB3HVFFAg9o2kuIR0AqD+yv900oiRD5ZN48vL9D0OJIQvkKizDG5LkUevWbmXczx",
-	"w84deao9ZqkYf/ZMZAjBZbDOQmOVGuXFTTfLx4L/aJhkUNganz6xFxxfT3C4R8Gn3WJPCthpIG4mMe9I",
-	"1s5E/R+jPJfip63jjamo937u9sZrSJ5pCmUx0UaXcZYgr0F6LniR0UrcwPZJ2Xt9UhICk27esqd17I9x",
-	"v3UssoclI9dM4q2fNLqa6ZB7qiqzHd3sgN3mYUnPKVlC3OGfyjFOJ6YFgMTF/QaZeDRP04qzD5DFxQMx",
-	"G8yxnnAkiownKFbzqxa+6SZ8x4liJdYDWte4W4Ev8e1A3mhkJ3U8R3EhgpeV8nXl+xdgcSDb1tgb+dEI",
-	"kgSgGvXvhoWsnMXD9q/OCI0P8TFrlEdmcLgmGhMiKmTr2MIZFnVqsB5irmQSs9xDub40VQp+tdPRQf6v",
-	"JCzM7F7n+lMDzKhEji+03sbnBeHzNCUZk5AayxnmqUpitI4m0dxR9jjiAcxSOmQxQt5CsKQUEy7G7W/R",
-	"Aut3fEhSsWBZY0glIynTnFqGVsnXmkjCOctITOWEreWsHK6eVjdsQRs/R43Tq2/MPxpXX6LwuHVvf/ea",
-	"22Hwni0+Wc5QPm/DAtpot9TkOhUEuxgRYSDZMGMVzitTWK4kS0dNcp4HeuRELHjREc1ZqSwdXGuxeNb4",
-	"J238fN24+tI5vP9T7URRGFSYL08+Oh8FX1BblboDpy4c2zuV+aDsvPIbNIkLJmvaN1l+i/2eNHUO9HKm",
-	"iFqm97ysgJv7/Ro4JgLDizk5vzA6eJjjQfKYWD8epH4n3HiFrFQs3p5U6NCuovKUC2PLSeqsyizfUJ9b",
-	"/QVZTABCGoCjoZBepIJLMmBqwRh30EVGCWdNckb+/sNFKcBrOEuxhKth1eN2q9Mpn/zc0O/1ZPfqu+2k",
-	"bGbhpVjgcRu5gQ/IckELJEujrjpN9tZTykUaX4NH358sN2BD8D6j11LfmIcJ9ZcE75I+F5z1DRw5fp6z",
-	"kPRv2Ez19Y0po7HsoWdSv9J0TjFY7yHpm9SjPnB8xlUGRfEDlvBxkVrWxxykvglioCgQHKoZpICkc0WX",
-	"0gbrp8amzyMRBm1oBuahATMPA3xpRZyhVm5PntazljxpAyYFg8oXu2rDTdBlBx5VM+SX92t0h2if9Y7G",
-	"GAk7FbetK0IXFWkOa8XqaJi/0Ewrv5BqRQB6BGCmA1FCrGZXnG7NHn1Y/f03B87tfol9kbHbhC3Wj2ic",
-	"jExbUVlxrLDSw+pDCScLkcVlO3irn7SExbUxqprfeI8Rt/pRrI8JH7+EUXo9tU75UY0jIu2bVsgQh+S8",
-	"LiytoDtTL6VmYsAekvQ0FkxaeE43+bd/k/C4v273MMixqhHDzjOx7jG0WZLeh2uBWZqk8wydzZRklsMq",
-	"esO07WO4pS163di7cNtpnAhZobwBnG85ygUH07Y31qswApSfkCQj0OsgZwyP6lom35EXYESx7Jam9dWG",
-	"PMUcdQar/hzJNc0nz/MtsqPECOwIzGSzssfJSgxJK4qmoFe0JqBS/JSoPNhmv9WK/nPtY98vse+vFrFQ",
-	"T21nBgrMRGRaO4oJVSSjPBbT0G1gGZLoP/U3j6L/XLXMVnhXq9G5+i9gQv8+ir79zz9tSuvNs5AAbi4Z",
-	"TvX/1FD/d6KU/Z/0yjkE/nMnfeDXLMtpboTKGy1sfXvvzOPAH9fMdlCrN6qNsL+SjEVBl8apkDdF1l9r",
-	"kvcC6+z14jSRE0pWmnd7zUlheuyWD+ZAz8I5mfr/jz6Z0pu7dWFUYKH14Xk8M9Rso1LoCOhEUeGpeYK8",
-	"v1QsrsEP8uiDGq0f1DdigU4evUVYq4mzs6sJS4wWkv6J6F2SIZnPzEElkczRssAL1EQgIQgDPAEgg7mC",
-	"nMLinMOgDKXpsRnjbR28Acch+86gfj18hlVxnYN5PnJb2xu2ldre1pDJpGWY5rOGzU5tBxuTdYhgXH3L",
-	"PnHVakA8gcS3OE+uJlGZEJ8/saMDgHrO5Kt3ZJSkuU1kYPr0IyZikIzBpHa9lcqI2Gc1s4NvWZaMliXu",
-	"5POv/ThhiGxWFtGOvQyYfz7L775ilYwFUuy2sZzW99thsmhJwwGJgQ/bwvJmOaxqXuaqUjYPOuhEhUDL",
-	"YVPhj8OTCOBYgQwFZ4ZyS6adR7DVoKHg/spMO2WeGp2Pr1+S087R8025RNVgGpp76CPnzeyxiHhrdpGT",
-	"aQ8pTbW5AGZKebT0AjrvS3UzFy0mqZqU5Ng8SxoZM3r4riniyAXQpa7mW+KqR6enjoDErjdrItJg+3nz",
-	"5hLw1xZWVIXx5N0ueFiMiMH8C4kHB/D92btXu6zNarRmCZ5KnEG+bj5GBRWmVTgZ80z6YqsfxRwslxGA",
-	"GuZJcVA/vyN4xjATi5hVQAyIkWJaE4JaWfD04CdG8zStDc6B6YceTQdRMUqpAnkzmyTL4cr1G2TtLF02",
-	"Y9k1kqLcNClMNNN3G8JlsQn5GuhOGMlkjuexxqeniZSb5mlAPzg0tLOTLgBPa36Fi2uTiVzxFUFo4e0t",
-	"rW3tLwxM5/EN8+AiV9+wsR5UGNT8QiVcykdGY4zR1cZDQfDymmn+mK/q+fDlbjAsK2fdAqg7+CN4bp1P",
-	"5juXL7CbmWtopziNa5RcyTl2DbpXl9hW5Lx4ObPp2ftIXJdwU7HHLl5Hn2rz0Vs0M8rzkTdLVrjr3niL",
-	"d8gB17d7HWfJzx5pdJkKlRcjZMk6r6lKTEfg+C8bupRry+KWZUui77VF71TeIJuzicKK3ZmonabJXbyR",
-	"K2fArKuZaL5uVxUbY/yCj96eqbj18dzSunK2gLUlC6i5uGFLSSY0zkGCndbgdSqOxC3bzZv6Ttz6SQJo",
-	"xVfZQtMUtq2iTL3wMniPV1G+XkEm3tWpNf3KTYcP2e2wU7OLVUUET1Gu/LEOcVaXDef7s06J3hr+M0st",
-	"eXHzCJIW7enxVpvImvJJiUd/cDUiBV/3TnyeMpMrs5Kr5C3zPueEj7TJIJdc0bvtX4bX+D58abMPyh/A",
-	"/r8JH6bzmNkGXkUwzzSEgLu8Ls3LokRoJVku7/Ximrgedyf2uR0wSSQ1eihkHLn2rn5R17BObAVY9AdB",
-	"+AIiTQ/QcvvRYiZGtHsnAc1oPecVvUoFrhsoW/ELrHhKJPrEahqNJjy3kk95eNJZZ1BFY5zd0Qq3gd2s",
-	"9aV5pIeqtdHzKMiCJiqv6oaOKm40IJq+yHVl47sRaWwC0xBkBkdV0TTHpaW8f846wIpJjXbTSEcOJGDT",
-	"tn627k3bhgAT3RNJblkmTf92S0D2c/iol45ixpc1yAhSdYCUQsjOgpaKfSDCvj4E8msQ1UqXoUdv+3SD",
-	"Z5JYZMhcK/JBzraABp63I4wJlYKs9QbnhFvXvMs1wVTLeKlO16TtPq0iN3bb3X/DhkwFsr/XEc4wQD8T",
-	"mbX2MJEIBhsTJZrkvcCcjNxGn9IldkS17K4W2eT5z2XCidqdLVDD5c5NLoSsbeK0ThLQcsY+5BjeSBNb",
-	"wjnH9r2bYzq7pOG5naVcdpI3mfI4rqjN6RqD50TLLNcSpxzPMzSfPH/57gI2kcx5xuhwohmLW2NRlq/2",
-	"o1VlFE6BcDFW0/3Kl0WUaDE4c70SZphdjHjgJcyrD2E7jhpqPkstyGYynAA/GiWoBtuRmk/WKE4uenKV",
-	"IKnBz+xGT/2ZQF6zYqaPqcyhiJvkjGAGYmhyHiESuVbZ/cKEheFc3bCZqobGWPM95DTYaZ92To+ft0+P",
-	"tkcWnU5jj438TDbxV5mkmhpt1lnBXfOML4BO0L+kFJrqc64yOrwxonVCJRlD7tgKE3YsFzMSbJK2xXwO",
-	"IXEomRoQUgqZaBK67MDxp/nIth34w1b03DWv2t6F5lTVCJ1cliqfbGqAHUjX6d39TBKx4AZtxoQin5XI",
-	"33xgSuW/5iyjsV8bNt3j3JHljeS8mi8MYWVzIFkGlQWSCTplcb7RKRspMmCTRB9nwYfA93vc7jq24DFO",
-	"VTNdbWfmtV9UwVMwUSx5Z+monL7njDeZQiMeA7Z5yzLvnI1Ksb1bjL2vCtbbso1cUKJsDR0YvlwRLExf",
-	"99CtCCi7H+taryGhkjAIC5NlVVvKtQJHN9+WK1VCodyxzmhvOv3SplNtsNC9/bS3n/b2095+2ttPe/tp",
-	"bz/t7ae9/bS3n34b9lPJaNpgkTxF9G9D64ffNlyxGXhV2tcDrQd8nWcxbPXb2nq8LNFswurmWRkocF8m",
-	"Ta4gUAVhdiXIWOj/ajsArARovFYoIDU/+ZNIuNzwQckYQBmYsL42FVKxqJv0VIW4pA/u1q9CyhKFI4p8",
-	"6OmaOdVNCMGixgqYTGlgYNVCFLrojNEbzTzUPON1P2OB4j0jfmnea4pwLKdD/ZdOoSBnSLNsaTeo5hrN",
-	"ueWE22bnaHIuA605NW3g5vpZOdeSTuXGL5AlUw9Jn7BV7YWfyJlsvqfF0Cw1uvvgVrbiCSkOp+OG8POg",
-	"CrT0SmDhDyNsm2zU0hdQx5GmhTY2oQjlkItqp7Bh7WiZzxxXfefYficsqXs2bUdwf571kPI4ib2ND8+c",
-	"I7p1R3PM7/xzWLaC22IJ3D+EHEXAX2lizcO8sFrOxA2WmICeZyd8w00J4GY45oqMkfKMqhqM/QFwbalU",
-	"15oP+7K9EZ8CtWeLTQbtS4ZJvMIbNgJsuAgIqyqFu4fK3xUu9TanOVcopHCnVhVI/37NcpCAlRJFSMwe",
-	"aJuAx/5HHRjdWjghFTLl05oUSVRJkGyBBy/wgWFVXGJ2mJ6Zp7u9G5jY0yiTRbeO35kyCQP/unlsjqry",
-	"66Sy2QFsWAFZmVYqsrFQXqfdJ2BYqijRHzBA0zD6i7Z6pyJj3RxuHEv45Q7ponGNr6KKvJKSiqXqWA1h",
-	"SMvCkjx5pqpLRJ4ToISiaYWemjsF+bq+XUcPwncX2aPFbm3KIL206bOPQMcIgyRmtLqqS9qCVSpvpC19",
-	"fkxC7q+b8mvVDbGorfF/nQ6uRawzb96ax1FN6jBujHfj/UZzPJ/OZGWjgEK2QsuqmsYHtOtdf+fftF6G",
-	"vXxrLiMGm66hlMnDDZKpdRUVbeiIpImBQootDir2/aprMadCqmt8YqPlD3e4FWRckEyI6S6fGVFvYc0P",
-	"prH4I14/Y3mbitV3p0wV74borkrSFCxNMWU1t6boA1mLTzrlel58lIc1iax+oaLZDkhw62DYmQVKMwNz",
-	"OpQidRcrXNrKMvmsUHBoTpv/eLJZNaR1ATkGMFihow3S4RChRjHbYlPLiIJ/FDkZthuB17dp9LdaKHOV",
-	"qesPqCZniKmwvfwbFeprLD/ffrux2rbd6KuL+uT4eXfAz8kZ6DOscdavMBYfhGFhF43TTSLAEYCpmYaL",
-	"5QhFuIYaP0sTtlVoFzGWMJjznR9a2e7iDWE+AO+2/8YxGuthJVbO7CGZQQ+aSj2z30yqFESD6g/vPCtn",
-	"9RQGIW78784c/J+i38wO5/sDZ2RBlw4K45By47GtbMpRNHtafxmGtxwPmkWIsK8DVNj20bFFZiwQk+oj",
-	"INimUU72w9HW3Ad/M8A0dVockg88xXmD58ignMOSDJhNdao9TARoXoMwXyMrc6rqHRQ8X2vOsQ8jItkt",
-	"y2hqR40NLKxvtrlexYeb6CUlTJ+qbHfv8YRZFB3nktehMBbVrrQFlWQwT1LsI1DV/kh6W1G7LXO3exXs",
-	"a0LT030sPOuAKLjzLFHLS734tpBa3CRVCBMXHy4/kYPb1kEqxtB12EDeoySFB/NmDAg8cV1kZFi6mCUm",
-	"4SjHD191qMAF6GzWx7cYSF5k+n0yyxK9/+j7BcIBxxyjGbR0Mh8CvLD7+3sDi772nVe3LFs6vZfMp2LB",
-	"AJjJ9FsnE5axrtUEpG3tkOTeDOj5wHocEw1S13MQWsOGQK9JOmXQAktauFpjwY2SsRHmgMfT7PEe/+67",
-	"M9Abm999Rz7cGmScv/PkjkgB7l4uLE6xJJyxmOnTrW/89PLCYqFIZHQ93j9DbJ+f4Std8j0sFfn04W+v",
-	"3vdfEIqveiYJSDX9yr4WTn1oLgLe7n6IyTc9nhcz4i1NgilInOiDhLNQ9IZJ23BgwADFO1FmXi+No+m7",
-	"7/BJ4Mfwm/Hsk/6rT3RsP2hWDAHSnaVqkou/fwp7/OLs08s3sCs/vHr76tOrHJOb3SV6BRaawSUI1qrX",
-	"vH8+agDj6ndJp33i5HeGpNNq9zjGKKSYMuiKylKJAzMA3/pdU0b5YqK3ipzZsSdOUGKB/nn9m+A9Hify",
-	"xgBxO4bwC7yNJSBFRjRJZUi4+dP5oP4GnDvEkOc93j+P2XQmFOPDZeNvbNmHliIQyYHsiYlYQI4UIoIU",
-	"CYU2St3ukImYZ/IFEq7BYnD6QWIyKiTulb71kc1SumRxl6hszvpmQwHQ/LvvEE+MgmIAiGagT4ekr9WF",
-	"vgHB1W/vozbRLzqIjXOxmlPJJeRPAZVc5mlESzx+kjGTfb0pu8r229a393iea0vmPGYZQoeY/hgA8Ytx",
-	"nD70qkPCA8GOyXM0G07MwF4B3tF33+VAUSmbklgM51NwN3xjoZa+NZE4fegRsQBQkAyKvElv6XG3/1mT",
-	"nPElNlQbFvBjnaiT9zyFcKHFJe5ER0gT/TPIzQ1Jp92y9KsX9o3Qu4h93wzfMY7YCeA36rXstE8xwSZN",
-	"howjjiC2JxolLNPceEaHE9ZoN6OCtTu/aSEyn05ptgy6wVu6ZFmjQ7DnArbty8CaAkxqk3gnDWKBDbZo",
-	"vtvMQYWs4AgcYRi0mhF+S8wYByEdHDZbMCS9XCC4DmIxhH+Msf47Z0fncdDVP/6gr2s5iQ1+4d52FKHQ",
-	"48p2/mR36mCipthfAxG/gm7Qm0fR4fD/i8VQSxeib4CfGF6AseMPRoycXZzjpQPnmhVX1Ge134eebntj",
-	"jDN22qdV2lg+n4NPQryjfPnRMH/93BHOb/Nzr2mSshgTaka2TeHmRz5gpyVHhQi6n69cWvi0oi0ZGDct",
-	"MzTxz5iYgQtY0TEAqqFyE1zpdx5glvPPm3bzjS0Z2bKfdDZLkyE8evCT7eppt9Vp7AajNzBggbhBE89u",
-	"1ebgMQzEs3/nCpSJ3+kGupB8s0wMMcKPsD0V2zZlKks2H8J35pad9k2fevPuhvV5VZ8jdHUdQAPe8iH+",
-	"D/Lm1dsLUtZMJSlHezAbAtW9Zo//B/n0j4tXa8+M6Xyslb7yz1/Mc3/pBbcz3gvuyUmrfRQBg93h4J9z",
-	"cpGJqV7/uXwmEc4GvTFITFFr+w7/nRtAx5+RNDrRYQ1KEtkgiWP0D/xCNHtUZ2B/53kVzEPpPKdsQ4Mg",
-	"mIp1dohaDCBf3lC1kTlNyz0q5Yuzh49lS9ZieYhMvPfQWm7zrQsZTj7MGD+7OM+1mD+IxKniUtCsYaNs",
-	"+Qjog+i1/+2Kl085NOkvflYfsgABZOMjPk/RFUOriujGzVcn74/6BGv0Xqg86Q1K6QorksUvwITVw+ub",
-	"/umLybL5lcSorXnRZoPT0dpLobetg+GEDW9cSertqGVhnVM6vJF6jtpu1OsLTYqk9WnYbtIU0ABjyOVa",
-	"I/qX+MVHcy50BEIH0Ttg19YxC1FSSK7g8zty3Gy1m4cnhVFhChdXjwm8R1PFUg5VShoLwplqJrPbTjOZ",
-	"XY9EtqBZ/JcWdPI230OAYfs5z+2a/Bxzxvya8HHH/bw2ySFNlUNJoaEhm24HtVNQxGmjdgDBW49gYa3B",
-	"l+8/1wS3/xcV9tHx9ifeC3U2HLKZsnL4j6oiwAblYNeVqoE+qMBONkmTl3iH01hdVnrBi1sOzkfvBWfG",
-	"x37lP5abJ4Yffg3n4D4MDqNOrR1+J2Jt/Bs6qvGddzTVyql94jdNru3tT51zwBr/I5P3/88wKoWx7JJf",
-	"1SeTwsDEUtdjS9CK360eRaeurVzPK4ETBL+Dkucu9I7DmBOUjIk5eqN6vMB7p9J4Lt0keayHBHOqfMxm",
-	"84cfMxvGesCJhB3/3uAK15eRRTrNZ7cq6rPTAzdonZ40j1rNVhQ1W4WoorZlbbfVOu3oMXufaBdPDMpP",
-	"XOVJFv6u3nkV+Mpg2s2o2W62orW3mc/czvhOAhA2y8BClKNXptD90ezuj8a6otN6S5AmGOTstGrwuouM",
-	"5Q1zC37UaR3WYntvaYb9tDqtozorJ+czTTwsfsfihH5azh7IlE92m1je1f+Px9ELoyNvx/zZwolq7mCj",
-	"ucWPJePkIzagxTTdIpWuyigpki79RgkGI4Bsu+C0wicaUmWMTvtaHMC/tNQANSprQFwK39sl/STum0gF",
-	"RKbg92eSwCBD0oe/IdqVKAntDkLSj6mifUw/uYVcFEn+evnhPYTmnJIo6MSDtcgmavKWStV4BQM8/6FP",
-	"AKxcWjmW967A3EsTuRvMRyOWNcmnhYD0+R6H6KWYsi7pI9o5xC2FZKQPkOSImIJttihf2qzUhZZpNvsV",
-	"u1pCvKnHhzZbX68MGm596CacB0ThhXlWbRJj/8pRHtzJ5tyE1nrcgPCTM/KvecKUXX9bmDOdmuXPlqR1",
-	"ZJPaoOctgBYtbBE40FaPgzu7x3scSHCRQMzNFq7D2kCeiQw9cUBT7c3AXJXKJ8XHTL2yiZm7SfG3yTRR",
-	"dWT4S4g9wp2ruT1pvjvCFmBqEpNO6xfAxBB0arGvGrZK8cokQfxrzrKlY9MmkM1ZyMQ8r6bUyHpLipSb",
-	"YHPYXgeF3jQVOsB+DEUyY2k6ILf9Yy8yWOuJdNuY05e5kuT99yDvCA8qlolQrRgOWXKLZWvFyI5G0fCU",
-	"HdLnrUG70TppPbfjxIhmMdDSOS4N12103VnPmbl6Ol9HXp4BGloSV4zfNAUyJMTZ4trWVIL21jppHjZb",
-	"3aPWSTsyTVZXr0fN590O9BByCt/MLjp9Xou6xGDSPRpEw1P6fMBao8O43elYWISgG7Sj9nEjOmxErU/R",
-	"afcw6mp1s334TzggdMyC7mGr3eyEKxOMWUqXQTdqRocnFdM9KaZbPiqPnzc67SCB0ia6fq2lOG6ZpRgq",
-	"kenJx9MEAOxM2yT7YXI7492ikR4kZBiQqSA0xWpBq/28GTUjPdPDVrtdRSinxcqhZdYwmSBB1Vhb3Va7",
-	"GUWdf+6igsOJMT4oEzJzpXU5cpbEXbJG0EZAd8HLqGWNol3ypRckcS/o9tYPQC8IezADuFxFenCXnj/c",
-	"Ba/Wv5iFhh8htga/wS73gu6XXr7PcMf6TveC+7DnkBbctkpc8NaCPN17cgKFe8xOww20F9zvGuF7ZQpe",
-	"9i6WP7KLRWRkJNJULEheb1LpR2R3ecB65m1ue6nYjAyWRCo2sw79JXQDBX01yRPG8t6ENuMJkhljtu71",
-	"t9/c2WdS5IRBKudjfCGbGH1Rne54IMDzEBR984POycnwsDVqxxHtDJ6z09YRorJFrfoRJOwCtYMrov4E",
-	"ncpNv6/GTshx2EgFQA/BfObiLviWyKaqf/Y7dMLglqZz/arVNYJdQ7nYfn58enjUaj0/Mc6h9Zu37YVF",
-	"gXMA2AopjUJwTUSnQgXd9vHhqZ4vm+EkzCLkdVSY7hG0Dk06vRjlifyAK7G6JIDbuTI+LcDXlFrzYkd+",
-	"m/5iEvPs3Kewcss8YZPmoy5pEVx+MqU3ef4/WV28kJzg4N1XFmVg5rVclHKHsfOlVttvIFk6fzArPaUX",
-	"keg11Aujd5NEd/So1YoGHap/6kSnhxBstZrJs9IobHGZsxzYMSy/PzSZigQl2VVo5x90g8gpT+sGeVCz",
-	"vgai2Q+3VUz3YXV/+QmdzRAID5V/OIm+zNSqT5rHXM6VPwKf3nsLf9suvz+mkvAKBTA6UZDIDSpmwQCr",
-	"FAYowUA1QRtW66HHVIwRXXtFfnU8ukUy5iwmpvjHOWOXTDVeVlSEQJwaroWE8XjVfi+nxv3lBbmgavKX",
-	"gxfkHb1rnI3ZX6IX5I1Ssw88Xb4gl3TKLhPF/nKpMuRIG7Tp33I22xOmjuhdIbiFlgpMMTGE5Lxa4muD",
-	"7hRTORkImsVYe2JyySVkoJhdM02esUrDYmCDo29dU0Ri+zX1ROPdDrJ0cP3f7bv0H//nr5Jdfj8fHP73",
-	"+B+X3y//+eNref7mffqPw7+m8cvvb/+ZfH8b/5/z+tLoLUzxa2iANnZnfAemctR45GuP7xyy8tXSLyoF",
-	"+KrxGCdfTVKGNRmCrduypz/3XYNPHKmt1cYqFDRXBE+XUGq1kYn848ePiv7YWeclncN2tImfvCCX+pCx",
-	"Gnxlrwf8r9cDnpqHJ9zHwo0cz4qWhd6o2pl00VMmmBfBxQLqI7HRqe1iKBbcdDLEEJcJ8Ehvvp9tlfhY",
-	"7mYsB2UaFLC8kPIL+Q89Igb1Hvhbj9/3eH2WZ4e4Kad/h+/u5KHTzMxg6uyT8H7dLCU+gqlK3I9NOrGL",
-	"U+M9TOcYzhRZzCycQWKK4zxKTyLVZREV//oRySfICHxI8KpoiBO44KpOChCkKq2mJLWjqNWNByfdQbfb",
-	"Cq5Co+CA1wpDG62KvKWSg6sA42ptzGdae3u7Isep8u1Xnv4ytkNM3sKl6NtS7khieoqU2oBsdHvxESa5",
-	"ga/K+IYCp4OHxWw36Vg5DFA3kAAMH4RPkqJVWtJ8y7qeTK5y94y8ZYaT4FXuTlF0hyjWwbRhKHosmMYK",
-	"2Dih3X7eOjqOOietlW4E2E/AgLwhpD+C6NtFMsj1Bfz7DoEuF5i9ssrSpqTos44mE1aha7VaGQAIN0uG",
-	"KDFmFu/ZUbX1Q9tUa7gHRrJPyd27gmztdCKVLwcr/8m1+ctyCmExLnPX9lMb6f7J2FsSlh8xeGDdXK5B",
-	"feYFLw2q094Q2xtiv6M0SiTbItvdf3xXdNQDWyx8X3birmNp50XHNGMkR5ENLRTNCsB2glGyxIBwS2IS",
-	"b9b1W7zwYL4xqtREawi1H0w20G/7pNeTzkXK+SNSrvdJ0L/W6UVS3HZ6w8r6rocfoMcWeJkv/1ErvHY9",
-	"fXv985HOlq1HYDcCN+SZI/rN/BCFAIH0jmVjRi70HYih9Pzw9PjbLqEWMMnm4/N5mmKfQy3hzJSbpG/d",
-	"Fv3QQiBBsVgIXV0pILcV7XdX27piN1dvYZke0dOIyIfp1BcWZPHx7OF//VHfl1DttYcn1/0R/k+KKTOs",
-	"qgwhVMlKfRW178wLcuR3Wx6rOZ5xVps5ytDheUQJ8YJQ0peMxX3LK3s8fxybVUNfUsx3g1sA6pILg5UI",
-	"KaRogFeU2D6aDz66xvaxrogHcM29/2LPO/e882v6TURmlbQHu1AO3N6i2yN/efWkZYeYbYs9yteDgN/b",
-	"l/+Rg4B/qEhf7eCQ2drtwaG8QfRacIgVbSL2waC99f7rRY+o069kULAsy0eLrqmPt+Q3xKG+L5rY/OJx",
-	"KPPth8ehzAt+H3rcb9Vo3geufi8K2FkcFwB2WHiwrn85fGO7/nXwxfyrflRLaysJnzOA2kfXXXWDSF8E",
-	"68EcZx/B2kew/hgwPlNxyxwoygqhXxXBevgBemwEy3x5H8Ha68BPFMHacgQeofdut80NNT8i4NUk/S89",
-	"NIB7QZf0MAu1F9z3EU9EkkQBfOINYzMMgRXZIVqEQ+cdLghnCyK4L6sZBvU0IvNh2vkjIlqr7GKvnO+9",
-	"sntt4peKaG1jrXOPdjGbq0fzml8garTZcfAAzrT3NuwZ2p6h/XbDTBt5WbWbIzMt2ys7hyA6ywqjWy3W",
-	"No2VBCDOIHimccGIkUHjlKlQpVJobGrgBWqEshk34JGvsem8YIodB0KkjPKnRT4c0WmS6lVOZrfQPmFC",
-	"M+YHRWQ0DbpR88jcBP+OolY7r/xpR53nK0Gi4h2Dqnd0Tk9PTtx3HK8UfcnkZ4ZlRTsEhvROburQgPOE",
-	"DaPDid3AkFCCK9Lcs/O9aepNrnxmwJQK1gN/PjYqs5lpHcwydpuwBZQtPknsxwPWRPMmqTaujvBNU3HL",
-	"QsTrMt0pBf6jgK8bmq6w6+YqjtvPWH/10qYd2WacjEYsYxyx/y1zI0Ns4rsIrp6iwFRvt583632Ig27r",
-	"8HmEf5jbEJ6UFiWYxyenYaBE0A2G2IIH7xi4d7SKO64cbnx42HneLtVywuW8rvRLkFewBN0oH5MzoCv9",
-	"YqX5PDTPu68P4mdIfDOWmP7M/1IksX3AcC+SrEgyhyXn2eviqFqguKe5KtmKCzfXasooeCiXpknMWY5z",
-	"CJfT5JZJQiVJBR8TzMUiC5reEHHLsh63baIl4IdLbGjNuOl3vZhQBQ2vAeMf/KBjwWS5TTfk8Wh2ORFp",
-	"3OMjtsCxcdJPk2mi+iGhqRSmtzK0mQbkf+iCTU0X667B1mJTofmuuJGAcN/jA31mWEz4HIoVoJjcumUt",
-	"BL4vqRYhJsxq/vKg95dO01MAm0SoUT1/YtKztNnk/KUXRp+qMkxTgcJZASZvIEw3gLM7CPht8JwrlukX",
-	"/d/PUeP0rPGaNkbdZq/3ude7uvrzn4J1NPcNk+M4OSNuy0OnFSMuDMTHwd/no8CuEDdsSQZsnOgfTJBb",
-	"MoQHbZL30NgcMsqgD79pvV8e8MnwsFUx5hu2vJ5lbJTcVa30Uau8uN/o1aWN0Vnj9dWX9v23X1ph++j4",
-	"vtb6ghVkTrGlnwmVk/JwPZjr1YMHPNq6K/43tnyj7/+KQP6bkHcNlIhFidsEnUulutb8yo8y/89t6Lop",
-	"aIP4EfBfxLllvwaqq9Uwe3ndfh5SHicxpkx6gPfXp3taXPNMdwOu/q8466sw4IhJ1ZYnKtgBJwRouQ5O",
-	"CB7pvYm/16fKGZgugnMZxMP89PWMfPuJgy83bLk1+crJqoJeFWyYaPWFcrYocAUYV9nSxRLAW7egCRR2",
-	"6j6jan8+Hum6fy2ysfGdWbrynqnq2vwKcnwoiP8fQi3YTSBWesDx8l4K7k/5mqN742F9XA5WJSE+g14J",
-	"JOFkwu6gW7eWW32rp3rMqJUDCVYJoACG5c4PZTzouqbVpGuMq6svreP7f1eYWt/6bK2rivrgH62nA3rp",
-	"J3wMzQBDU4RkV8EV7uAIUaJsAJMPHCuAsaMflACD6mI7xUCNUy7+9dtR/GO/NmwpYxUBcunAE/U4qkCK",
-	"KtYlXJD++agBeRlQLLWgvKq6WDMwl1s/ECbctXfqO45TOsxhYJ8Y/NtUVOesWaTxtV7MXGOKy+3KVgy2",
-	"36ykMSdho6DZaQOs/7zyfNumR1SRARvSKSvRJta8WwLdC6W9J/6PrRlf5PXSxgPHvVktjuC1tqOiG3r4",
-	"vkSAfjEiXCzQDZ7wIXP83s+kZu+ZemFEDPqEsTsTzZgDVv7MDzx+CQN4dCh1Pp1J8BUDyh0ECzvPNRPU",
-	"n76OM6EvR2GQCqmubedi+/eIDs2fM4aNmLqtEKF/jR9wnklMJ2m1OmEwzMQiNnFK07YX/n3D2Ixl19he",
-	"A1+IbYDhn1xcA0+Gfw5AlkW2cZke8TEEYhFwWF8xzZTsJQycVrWKx5ZS3cNWq91xcHpp4Hyhc/T8uOVG",
-	"XzvRcae1qSjbvLX9/LjV0QqN7WJ5DWTgbz35z5Vu8/nXo+PodOXr8IP5Orx7FaHZCsXuUat1GgbsNhkq",
-	"s5w/iYTjGpcwiTNBpxL0r8j9GASPC4kU6TNxw8Qt7JPe0znHbdNXD8NgQROFhADrrklcXylN+KQbocCs",
-	"b0MBsVcItlEynmdM7hHmf01zxWzCJlh5YM/VPLMqbKO16CQjkg0zYJMZA037hs2UH2fiE37nq8cBnzBe",
-	"kqu3/nMSbmt+U/UGRzW1LQEzMWVqwubSeU3GaLwLFjis8HYPP274vj3rXukqK13g5Ff2lNZuyuV04IL2",
-	"+KZuS7MF2xgpkUROxMJEqgUfetq14kkBEv5VW3FtP5A7HcdzPpvXbL3aeqDt/WDWAiSTQZvZr9Z47D1b",
-	"4J5WdaHRF0NMFygI5+u1+HorcEW3PZ7ft2+ctbedf5947crw0qreXMjqD75oPrElporeKVO8kYx5I+Hg",
-	"S7XnNrS977iALDfsHOILoVYw+ArG8ExC+6Kyc7vE0DxubfjfJr92jUynPWjGPsT7NOAVt+KmzmHUlrsR",
-	"S1Xh3v8xtzzWvqGzJOgGrWbUjIIwGAv9dtFqto+bpuc1DiS4xVtqi3o7vgpJnzvYzBdMJgZ2HwLF8Ozi",
-	"fO8teESXxrXecrc5xViyw03QZFdJ3KAartC2+c247KqZtkkext67+k7T5t25U/PyeZYG3eAAFHUzstW3",
-	"vTUhGwMXDI4uQskNW4aEYnQQPLMWuNCpGLROxap4KkygBGPcXMuM9T39I9gyOZ4UgFGgfTOjmbLxmhu2",
-	"dEeDMc9wfXpOLlVoC4cmbEloxmwsKP9tLErzM05A3wiLTtshmYgFmc6HE/u6pfMS6wXyrBFoBcY5DpLe",
-	"ecxwLf/KzjKhr2o1nqUj5ylDdPdX9/8vAAD//w==",
+	"7L17d9s2tjf8VfDyzFlpO5RMybJjK2vWWW6avPVMLj5x5vSZifxYkAhJrCmAQ1CW1Yy/+7OwN0CCIihR",
+	"ttNLjv5pY5HEdWNjX3/7szcW80RwxjPp9T97M0ZDlsI/zxbZjPEsGtOMqb9DJsdplGSR4F7f+1EsSSaI",
+	"nIklWc4EWYkFoSlre77H7ug8iZnX975nNGUpSRmN538ZeKmg83g08Dzfk+MZm1PVbLZK1KsySyM+9e7v",
+	"fe/VRzqtdviOzpkk2YwRmdGMETGBP8aCT6LpIqXqNZLNaAY/Uy6XLIXhyfKYBt7xpBN26emIBc/HvfHR",
+	"ET1hnbAbHJ72Js/Hx6PO2gATmmUsVUP4vwPvU9A6pa3J1efD7v3A+5PnO8Z/HrJ5IjLGx6sPLInpioXV",
+	"6QyzdMGGZDljKSPZLJIkkvbIM0EoJ4ymcQQr+K8FkxlZRtkM14DOGbE6av2NrcrzVO2X5sH4Yu71P+GD",
+	"K9fA34gxxeGtj/YnPUxGOFuSlEmxSMeMRGtre3DbOZAsvY3GTB7cJrzU/0Skc5p5fW+RRq2UTVjK+Jg5",
+	"V/ADy9LV2SRjaXUo8DNRZDenfEUkGwseSrVeWboidEojXhpUxx7DPOLRXC1DkHcb8YxNWerdq44TmtI5",
+	"y/QJ+J6ObxgPFeVVx/FxxsgIX3gmCafzNdqnnu9F6sWEZjPP9zi04ulPPN9TexqlijbUjtij/FPKJl7f",
+	"+4+D4mwe4FN5AINRQ325SKVIa7dKkKkggvuwaUPO7rKhOTIJnTIyYhOxflxxx2DQ/1qwdFWMeoydlZaS",
+	"3r1hfJrNvH736NhXS2v+7mw5FX9jK8e+8hXJ2F2GZziSZCFZSAQfszY5kzcsxL2FIxBx0u2RmVikcu1I",
+	"3LCVT9SKDzjlIRmJcIVLEFI2F1yfLkmoJFFGwigk6rVQMEm4UA1PX2CLVP3JUmiLiHTAVVPqG9NCr9v1",
+	"4eNecEqWsyjG8zGJUpnl51VNg4csJUu6ag94abWDzmkn7E56reejQ9Z6Pu7Q1umk22kdhkeTY3oyOh0H",
+	"odkOZMvFfqyd/PqNOWqwMZO3NBvP3BQ+VMwYKGept2U8o3zKQl8v4ZJKElOZEckYb5Phd0P1EuWrB3Fd",
+	"92QnLRxhzSw7Qbfnntg7wVnN5N5PCFUXU8hSfUZwpkh9GZlR2SeHQS/n0Dh7mUVxTKRoE2hgmUaZakBN",
+	"eyJSXKT5QmaKmgi7i2RGVix70rVQk3rYgryJ5lHmvsqBl0YZm0tCkUHMqCT6Mp0LWZ7CUeBmEzF0YI8q",
+	"ZBO6iDM1psAvroCIZ4ddz1eDRn7cCdTznD13HOzZ9y7xaqnnx/rucfJji7mVObL+6LEc+R6/ZzL7XoQR",
+	"sy+Q70UIDG8seMY47ABNkjjC2/bgZ4lXbj7Wzx4Nw5RJ6fW9zulJ+6jT7gRB+9Dix57vJSJV69o57fne",
+	"kkXTWeb1u/dNR62Hds6TRVaMvpj9vW9Gf2EOUPPhm+EEjYfzlqVThj2psdjtz9WjVqKe/dm5VHPY1DCl",
+	"Efce1qFr9prYdt87fcNLr/8p30hFDp/svex4vtcNgk4/HJ30R/1+R0lkenNpzeZ27v0ayuha8kXp4/sr",
+	"37vB2zbWzOHE98RkIhk26MWRzBi3xwpNd9tBu9vuBOXWSv3nw++vv1ZMRR26xluiV3wTSepXHkCSMqPA",
+	"Bji7Vdzky9OlZFJGgl9nWez1vcNgriTdaM7EQmlafBHHT0Wr8ItMBJclrvMyZTRD1eORjEeRlzlmi0Rx",
+	"0dDrd2tIzvdAPzOvWsS7G2fCqdbK3CB40DBkoWLzltpqtEdXF/q1A3inLJO2bFVt07cu7W5Nd9r0ef4e",
+	"TE/P9bVY8IdtVDPGUtm8Ti2z+VU278FbBooPaPwPWbIkgv8tFBv0MnHDUCKQbLxImdef0FiygiN6ne7z",
+	"dtAO2p3+8+C5YnFSjG8U3/QO0gU/QGuG/l9bPctfuZ6mYpF4fSXGZTHMcczUGqsfxnHEeHY9pvgnsGcP",
+	"uEsspiVFWalD+IY6kDMqldQSs1sWg2A0EYrw5jS9uZ5TeaNUirsgCILJZDJRFwLLuMQ++EQ1N6ecTpnS",
+	"Kf61YAvkFWOxUGunZDOluMC/YkuMVBuvFXq8I+L4OhRLju0+/Kp7Aor8oszqyvfAspTOrzXTVr0E0vO9",
+	"kGYUJMg+rqP6SckepRcVt2eTCRtn0S0Kq46v9E/XKaNArR6VuT0L9imJOFfCe9/cJiCk6pf5JCNjykks",
+	"aAhiuqKkezhYMfTDBWdefv9PaByr/VKNgfXG839lmWBO7671PCRK/CD0W6KC73FxbSwkfS9lP7NxVloH",
+	"usiE+iEVmRgLdQ4Wodo5yRTn7nafd46Og95Jx1+7f7ugLMVC3b294PTQ9ySHM6YXyYgHgrdSlsQrTw3Y",
+	"0MbBLU0P4sic9QP4vQ0cxvd+EZxdj6hku4i7yMPquGTJpvloXhlH42wDo0xSMYrZ3CXChCyjkVq9DHRg",
+	"pdcbFYvcJpzQWCnQq762CYA5IMpm5OLvH4lIycXZx5c/qnOQpiJFHpG3GEmSUWTAiVA6XqrWGUhBrXzE",
+	"ZUb5eN2miBuVLXATlTyVwa6pRTMmFzXNlIbROJOojpvBF5bGRcr7uJV9Pfv+2CxU4y28wC9de3i+YRQ+",
+	"kYvxjCjhBZRUtCyApUCubTVYQVu5GXTTjlsGUxjPDyxmmcvsfA5WjKngrK2m+ppG8UYRsQl1gBEErfJ9",
+	"wgWRCR0zErNJRgQnIdPa9fY9PVLswN5TTVdjsYhDsKiMGJnTkKHhTRvswFKhrVIb95iLrAVzQ4nt0dv8",
+	"EXhuylmsqB2MjJG8ISmbLCQYyNxjfKHepiRk6nYgESdagoD9EOkoCkPGH39gCQg4JEnFnGUztpBkTldE",
+	"8HgFZi+v2SE7LDbkncgIjWOx3LLMk3wOT7XIMJNnksixSFhurMXBkCjzzfIXLGDOJJmkYp6bcUUaTSMO",
+	"a3zOb2kcPZDoXbwM7H0jRjokE6R7dOzD6A6DoMzcbtjqQF+46tK0WSHMhtxwseRkzuYjlr4A2/RKLMic",
+	"UU5QMPmvcoPLiClppSG/7Hbd/FJ3j2uyaV8jvW5PsatvYZKS0JSRZSr49AUZ4tIO0fAYx9pbMYc9e0tj",
+	"JRWzJ9w1Pe+/Xr5/11c3F0MvkgCf26q00o2vpKDmSqJcMy998uoXeZ5P9KkOj3sQsKrvRHY2HrMkoyNc",
+	"pycREdaVsFoBYFDq5G4eg9lbW7z7Hg6t8dofl9Yex6IuI3XbpixJmWQ8Q9V76yVRLMoT7UI+nPJICn81",
+	"KoUEe5Zmd7YpuTttjFqMXHib1/P/A3xarGxvw8rC7bZ1QScwj6dey2IAZr3eijCaRPVyD5XAUmf0Vgmr",
+	"j5Ks36t1fVJuNPBSNlIL1dbvlo/Dj0I25/Ude8siSWZCZsXFORVktELaA4l7I0OKZBilbJw9EUv6aUYz",
+	"dstSwmIJGwnsv/DianZViMnqRzX33DOnhown5CIF53+kmn4SSVaKOQM/LwzOktlIlPWBb4IHeEojjuJd",
+	"yMZRyAjlbFnP59SSR5kk+uSTjE590tAJmG9/7gTdQAIm5MKQQce68s+z0nyUVAFO642bn1gL3JrgCj+R",
+	"gmQPRkZ8zIwzOb+d7N39kFu8H7e/jKOpRJ1jJCjFD5aKp0yjW4bRBbDZTfaHcLFh2+eRlMgcH7WJ3ZNi",
+	"Ey/pCrVJNWpcPR+HbPnIG25n7kR4og1FFRaPxdAMB4IB9ELApmoHzsN8E3vb4972+L/C9rijx7RO9Dfi",
+	"nmKrYzxxf2RnmZ7tQzw/e86x5xx7zrEz53iUhvRRiDc0nT7WsEAziD8jnaB3cvT8mIxWGUPDUXMzZuew",
+	"bJjBWE4098Qwxk1iUyZEC996KptMpX+QjT4K8Zby1QfUgORjZd1YLAkwvWYqo+1OEQIDAlMzlG3Lo95u",
+	"5W8/yTKtj+HpnCN/53SRzUQa/fI0CgUlVizBVjuVpZqfodVVW+qVpshYuMW6vrAH/xQLXTOIteX+6aef",
+	"WusJIZvWvPSuWfVbGsVPY2o04dwQkUvTDPWsJh6mdYeGiXCdq8FsWfh8/E/FB6qzAF9GlEkC5kdjnC/d",
+	"sKBhFdZcrUQ/5fGQi0TdgSx8y8KIfoQleYJjsoNhOGN32UES04iXrSAvcQwtGFNDY1jnyMH8wcmgfUNq",
+	"z0k2o7ARYOSZsZRtIYZ8jVpztUgtePep7wfjoGhDeJD+GHKzLs4vWaYIRupgMFDqaXyRioSlGcQf63im",
+	"xPrJRD9Z2UCadYFEUc0KsuOj8lytkRAxo+DfM0JXKf78uOdoxwRPld7sBafHte+aKKpqSkPlAx1ktWnJ",
+	"P765hFXU34oRSGn3vndm5MBqRgo5v7jtqRN5fnF7TLTAiBYXsciIohiesXRCUVSyJ1ZOvDj07TSybz4F",
+	"rdOrzx3/8P6bwaBd/PXt58P7f+sUs7PW63776rt++c9vHSln+RQuQHB1TEOPHDgHJYpu+6SQjEHUVbP8",
+	"ZAvCV/Dz2rTUzlrTer7DtAaDTxtnNhhcfds33xzdO+dpogv7n9eputhDGsfvJ8BSNlGD2XTFQ8rLdTkT",
+	"aQbJHIJDluEwVxGHbfKe55mH2VJALEV0y9CxbKmSlWwT9VmqPvGJEWh184yOZ2RC51EMKTOQg7GNlvPR",
+	"w+ac4ydd2Br9R5FAQdOUrnB4oF5aORmoPpZHukh8Aooh+eaGsUTCZWT0Hx+CdsD5wtlSzUB+q+alxEzI",
+	"ttBMBduFgHzfAxnUyVmcfhpJ+GI+YimJOJnT9Aap9hfVV5t8YDRsCR6vfBJNuVC3IebnRJidwzh4derz",
+	"TI6Pjg6PyokmiuO/5/HKZH2sJ54YXa9JFohRHrdwf/XOfa7Ff3a4SPSEMoFxJWwcqQ0gXCwbL8LGzaiZ",
+	"dLE5xqhgp/D4js2SM6WK6SNxw1bSJymLaRbdMjN6uGXlszYJyuRjqGq3HQucqUFFSPwnT/u0YCfyiRj6",
+	"B7IzS3/luA5KiTE73q17LrTnQnsutOdC61xoA595E8msKs/k56/RQcyTLqrHjbO7zJ0riSndZs3Ue5D3",
+	"+YLQEXiptWasszV2zfa2VwLnsGENLjOK5q7yIoClz5m5m82EZCRRX2eVjTvuea7jA7QX8ek1eJsdYjJO",
+	"O6fhPFoCPix1EtKMtbJozlwyqjmmlQd6uNWeX0PKuH6sNmQSi6VE9zS4pjFqQOiQlQZzLezV6329USdC",
+	"cTFsXp0aiDnB5v0825mt4Bmkh6BxoXI2HN0aTrIbBy4O+Rc4fzgmSwww2+Br+nLR5csZG99UCXIS3Tno",
+	"hozFfE5xCVVLYMLBmG9BQtF2EckkujOGsDVYEDQ0kLEaAWm1JtHdkCwh/jk0BFDVwifGJVZN7AZu3N6J",
+	"UI3lpNhHeROpnRQ3aiFpqnZzQqPYvZuUZ7VDkTOYykhHcC9nq7a3jX1YG7mQnpls7bY9BUPF/a+w08Z8",
+	"Tad3VNVUzEDbKFRZlp0iJWzTF2/E1P7CygeriDWczNjdGjvvBCUlPrgr1HKliZ+4NXGdXOagHsg1K0in",
+	"SDpjd6oP6qaaIiNt01T/G98qJaU13NLc4VW9I3O2VRmVldvzeTsDXCMPtdkF/8EFw+XJp2vvlt0b7rs1",
+	"y3oie5Ce8vWR4Xab4u+bLnXSu61JleZRJdbtM95MvaWrtbfT1bqRLH/QeWsOBK8FBv1DwNqCK5UOcjRm",
+	"6qKcy82mxq7D1Pjn3Mz452//65vZv+f/lv+ey2+//bOTVl6VAhscuo5Uyh6GP/g27EvIEkgOgHhtk/LT",
+	"9tZPVRErUVCZCZrAb5wUVomnqA5uhQBh6k3AI3Je53m0gXVt5+EXSqJ09r61U93s9mva9J+36SKOV7fa",
+	"g7TGkMaZG8pKQBpMSewpxk6nzKkdgOy1pJKEmAXnq33VOGFlOV4sRnYELKr8qulRYWiudKtTpj83kYhD",
+	"FlMH1tVrRfYQ9k8XkhX69YPGajxnlU5EShImkpi5RdBUzGtGBrTv/MhlLCkcmc8kSRccJDtQHdVmPzOW",
+	"FGd7N5FLblUysE8guKWV76FS2sUtS31U9kOfLLj5F7gmJbzGbqMx/EO9q8jeR1dqa7KIY3/AwzSaZD5J",
+	"WUIj8+0kmrZyWCu99S1gtD6hi1DpRSGbpjRUz28YS1jaJpAAIAd8TleQcIbwXo4banmNyR1OYhJxuOlx",
+	"cTyrUroWaNzP8OBvuXvgNF7qd+8RnqRE2BsU3XVZONTwJp7e1NrT/xTyObKRP5y5o7TelSXQEW/NLMc/",
+	"sjuH1RglKx/sxmgjWc4E5H1Cji7Yh2/Y6hqgJBr39Te2+lF9UO1PsRi0q7XdvtVXdwkbZ7k8sFFGdVzJ",
+	"a3iYJEnFiBGdb9kmZ3GcA7Nh+D48mok4rF7PNdYkRRvLmYgZSegKghK/gTe/NYEYIzbFm418k6RsEt19",
+	"q1h0vsyLMFknmJMgqAorRpTt3teIJ3M3Tt0ZSdl0EdOUsLskRdoh33x41f1W73I+8DwNFqIHxITMsiwB",
+	"Zqz+sS5e1ciMOMXf8TIVxglH1CI8U1OnnPz48eMFMbhIPvo5UkJJqvh8m3SDoNU9PS3ZrCE3Ch0ppaGW",
+	"3dyfOq2jK3RUd++/aZX+/Pa/3JCwroMR04izsIlLezfTzc4WOLe9xfS/yVdWzCLioRY+105dMb0N5lY4",
+	"xOpCY4ApyQWJBZ/CXS/yvK9IalMl5WzplCZ07DMLXbEqa7Ms3t04sdcRix2bY0KQGwmBRguuXv46erlR",
+	"K7c0XrA6ZdonFGBxIZaNypsXhM2TbOW4CBSN68tgGyHo4eUB12YMtQvGc0ZfSwQbb/X1M6EE8YKwmn2q",
+	"3783OEvOhbdVNYfKAUl90oJztWzzZUckShSgycYGabq56jdRxLWD1FMmSof4Y+51h8ME3GLmhsBQ+hd1",
+	"coLBds1YHEsjMklW9QPUuB/+6JKMCWvD2Mkn17TNR1y0bOxRQA3xCpL3vRT/l+dAKE4uEgjWU3e8sxtL",
+	"LdjAcLm6DnGSEqFpnAxVxqIpe5IZS3awemUscRHwLU0jp/8AsVZWzyTRr/hktIKDByA6It2kZd6yNNQg",
+	"SGbtRzSmfMwQh/tnTG/G5U3gX1xkLbFI5fbrUrMZi2byg51vejEEs1AuHvoawi/sUUbJrTphUXJ77Nzs",
+	"1+gSd8V5IOyMkY4hydr4XPRur1mvcitCpRcTfVsVTfGJ4RA6Ut9tnTLA6q5m8ocFQjmAbsO/AWLY3aYB",
+	"6Fhv8a+X798R/ZR88+H1S3J8GnSUQKotLer02FekhhtBO5Mtkh60v6sT6Wwa0Ivn3FQjQOyg+5yBGUVM",
+	"clkbc15gM0dMiUZ5TMYNwv7XSScVpgotbQ51MApvLRJzIdE8hsOfvfuBhWYaMKwX6tpRszNp/3CMdIIz",
+	"JaNIyYhZuyw5uWeIhmVLOXqmQ+y3RXn0SjDU203h6zKSiwR+1Klt62IRMocy06xGNjvs/2XnLHhlrSwI",
+	"Y6razrpyl6oZiXv0DnXwe1hko+BlS0HCaKq4MaPj2Zr2dNTpbrPkb9X6zkPGsyhbVRexXhUai2RrvNQl",
+	"vFTncYaHrjXRBQy2HOmEcTVsG7vAnMyccK7MYbJ/MdT9KacqB4yGusapEUWfSRLpJVJ0zkPYHIv++2SI",
+	"rQ4xQR8bHvpEzkSaDbiJNNRHTqRkqC9aOSwVLsBsDXcKZildU4sqphX4zAi8G1qICyoxoKYIZ5q/1cWs",
+	"TLCWfPps3pqcWO8Eubrk9U48C49aCf6AvrVtJMUnIBV691fqp7VwkHyydjRjnqbqsGcZzQLuHK1VFNkE",
+	"ipn3UcHA8ip5wgHG6mizeiJShDzT2HK+Vo618GLrIPlY8B8tHRILW+OSJ/YXx5e7OOyj4JJuUdOEnQbi",
+	"ZhKjr2TjeNz/0cJzyYvcOd4YkHvv5m4/OhXJM0WhLCRK6dI2G+Q1SM8FL9JSie3ePykb0U9Kl8Csn9dV",
+	"6hy7Pf1vLI3sYSHZDUOZm4fOrsd75Aaz2phPO0Zit3kY0rMStxAc+ueyq9VyrQFqdPG+ho+eLOK45uwD",
+	"rnTxQchGC8yqnIgi7gtS9tyihWu6Ed9xopiP9oD6QvZWYCOuHcirwewkjueoOUTwslBeFb5/BRYHd1uF",
+	"vZGf9EUSATSm+l2zkLWzeNj9zRmhNmU+Zo1yBxEOVzuFfETh7Bwb+MgiWw/WQywyGYUsN5RWl6ZOwK+3",
+	"fVrlGWoJC+Pbq1x/roEwM5HjOVVrLb0gfBHHJGUSjJCcYbSuJFrqaBPFHeWAIypCEtMxCxFiGHw2Jdd0",
+	"MW53HR1Yv+NDEoslS1tjKhmJmeLU0jdCvpJEIs5ZSkIqZ6wSuXO4flpt7wlt/RK0Tq++0f9oXX0O/OPO",
+	"vfndqW773ju2/Gg4Q/m8jQsoqd0CtJvkUeyiRPieZOOU1RivdHp9Jlk8aZPz3N8kZ2LJi7J11kql8eha",
+	"XYtnrX/S1i/XravPvcP7PzUOl4VB+fny5KNzUfAFNbm5O3Dqwr6+U7IT3p1XboUmssF7dY0tw2+xKJei",
+	"zpFazhhR4tSelwVw/b5bAsdwaGiYk/MLLYP7Of4mD4mx40EAfMS1VcjcikXrUY0MbQsqT7kwJqmmyaok",
+	"+Ya6zOovyHIGkN0A1A1wAiIWXJIRy5aMcQtjZRJx1iZn5O8/XJT8zJqzFEu47t097nZ6vfLJzxX9wUD2",
+	"r77bTsp6Fk6KBR63kRu4gEOXtEAO1eKqVQmxGlgv4vAaLPrukMERG4P1Ga2W6sXcW6l6ErxPhlxwNtTw",
+	"79g9Zz4Z3rAkG6oXY0ZDOUDLpGpSl7fR2Po+GeoIqCFwfMazFKABRizi0yLCbYihUEPtxMCrQHDI6ZAC",
+	"Qu8zupImZmCudfrcE6ExlxJQDzV4vO9hozV+hkYhRnl0USWE1DhMCgaVL3bdhmunyw48qqHnMS+qaQ/R",
+	"fOscjVYSdkrxqwpCFzXRFpWUfVTMXyimlT+IlSAANRkw4IJkQqwHeZxujaF9GArBNwfW6+4b+yJltxFb",
+	"Vo9oGE107VdZc6ww38XIQxEnS5GGZT14q520BGO20auav3iPHrfmXqwPEZ++hFE6LbVWElaDIyJNS2tk",
+	"iEOymvNLK2jP1EmpqRixh8ReTQWTBg7VDoEe3kQ8HFb1HgahXg182HlA2D26Nku392HFMUujeJGisZmS",
+	"1HDYjN4wpftobmlSfzcWmNx2GmdC1ghvAJ9c9nLBwTQ1qNUqTADryCfRBOQ6CF3Do1oJKDxywqxkLL2l",
+	"cXOxIQ+0R5nBiD9HsiL55OHGRZCWmIAegQF15u6xgiN90gmCOcgVnRmIFD9HWe5sM311gv+sdPb9Cosz",
+	"qysWssrNzECAmYlUSUchoRlJKQ/F3LerjPok+E/V51Hwn+ua2Rrv6rR6V/8FTOjfR8G3//mnTdHFeTAU",
+	"gO5F47n6XzZW/51lmfmfdN5zRZiImfSBW7IsR9sRKm/UZevae2seB26/ZrqDWL1RbIT9lWQqCrrURoW8",
+	"crXqrU3eCUQbUIvTRk4oWWne3YqRQhdCLh/MkZqFdTLV/x99MqUzhOxCi8BCycOLMNHUbLxSaAjoBUFh",
+	"qXmC8MNYLK/BDvLogxpUD+qPYolGHrVFmLGKszOrCUuMGpL6iahdkj5ZJPqgkkDmmGFgBWojnBK4AZ4A",
+	"lkI/QU5hcOVhUJrS1Ni08laFsMBxyKE1qN8OpWL9us5xUB+5rd0N20pNAXKIZFJ3mOKzms3OTcUgHfyI",
+	"kGRDwz5x1RoAXcGNb9CubEmiNi4//2JHAwB1nMlXb8kkinOdSIMVqk+0xyCagkptWyszfcU+axikfMvS",
+	"aLIqcSeXfe2nGUN8t/IVbenLgHzo0vzua1ZJayDFbmvNqbrfFpNFTRoOSAh82KTXt8tuVd2YLUqZcGyv",
+	"FxQXWg4eC38cngQASgtkKDjTlFtS7RwXWwMa8u6v9LRj5kgV+vD6JTntHT3fFEtUDymiuIc6cs7IHoML",
+	"WNGLrIB/CGlqzAUwUsohpRcAgp/ri+eoa1Ln3eX32CKNWinTcviukerIBdCkni22+FWPTk+tCxKrDFWu",
+	"SI1w6Iybi8BeW2hRNcqTc7vgYzEhGvnQJw40xHdnb1/tsjbr3poVWCpxBvm6uRgV5NnWoYUsUunyrX4Q",
+	"C9BcJgDtmAfFAYrAjhAi41QsQ1YDtCAmGVOSEMT9gqUHu5gs4rgxRAmGHzokHYw/LoUK5MWDojRHelct",
+	"yMZRuixh6TWSotw0KQw0U29rwmWhdvlqAFMYyWyB57FB1/NIyk3z1NAnHAoImkkXsK8Ne+HiWkci1/Qi",
+	"CC2svaW1bdzDSJeH3zAPLnLxDQsZQqJDwx5qQWM+MBqij64xKgxGpDfMNsB4VUfHl7uB0ayddRMVb6Gw",
+	"4Lm1usx3Ll9gOzJX005xGiuUXMs5dnW612f61sS8ODmzLqz8SHQbf1POyS5WR5do88GZuzPJ45E336zw",
+	"1r22Fu8QA65edxrOol8ct9FlLLI8GSGNqrymLjAd4fM/byglrzSLW5auiHrXpP5TeYNszgQKZ+xOe+0U",
+	"Te5ijVw7A3pd9UTzdbuq2RhtF3z09szFrYvnltaVsyWsLVlCzsUNW0kyo2EOlWzVb2+S+CRu2W7W1Lfi",
+	"1k0SQCuuzBYax7BtNdnyhZXBebyKLPoaMnGuTqPp1246dGS2w0zNLFYdETxF1vSHJsRZn72c70+VEp1Q",
+	"AmeGWvIc6wkELZrT48w2kQ3vp0w8usN1jxT07pz4ImY6VmYtVsmZbX7OCZ8olUGueEbvtvcMzbg6vjTR",
+	"B+UOsN5yxMfxImSmYFrhzNNlMeAtp0nzskgRWguWy8vk2Cquw9yJdYVHTBJJtRwKEUe2vqsa6mvWiaUX",
+	"iyopiKJApK65Wi73WsxEX+3OSUDxX8d5RatSgW4Hwlb4AjOeIok2sYZKo3bPrcVTHp70qgyqqCm0O2bj",
+	"NsifSkmfR1qoOhstj4IsaZTlyeVQV8b2BgTzF7msrG03Ig61YxqczO1qiqXpOi8iVJt0aYeR2smXfTKE",
+	"j4eWHgBu9JSzeKhOHB3FTJLRasAxykZd5NF4prMYLe2B/GRADk35bqym4Odd2FBAZU95E0AfxlcNCBOC",
+	"f4A4fYj3gqKYQyDroTpW8kuQ6VrJp0cT0nyDrZMYxM1cznJB+XaAqp53A/Qyldy2zQZnOXAr9uqGILVl",
+	"HFqrGtV2K1kRbbvt7b9hoauiYoLTtM7Q5Z+I1OiPGJoEgw1JJtrkncAoj1zrn9MV1rQ1DLQR2eQR1WXC",
+	"Cbq9LRDO5YpYNjSvKY5VJQko5WM+sg4j0sQWB9GxaXezl2iXwD67YpfNoPLiXQ5TGDVRYlOwxahb0Nbt",
+	"KcfzDOVDz1++vYBNJAueMjqeKe5kZ22Ub2zTaV1ihpVyXIxVVxVzxSVF6mJNbDuHHmYffSj4CCP1fdiO",
+	"o1a2SGIDXhqNZ8CPJlFWSmrXXTZIdy5qnZWgvsFybftj3bFFTkUlUcdU5hDPbXJGMKbR11GU4Nus5Iq/",
+	"0I5mOFc3LMnqMT8q1oycBnvd097p8fPu6dF2X6VVwe2xvqTZJv4qo1hRo4ljK7hrHkMGmBDql5jKjIwF",
+	"51lKxzf6sp5RSaYQjbbGhC1dSI8Ei89tUch9CEWK5hrclUJsm4TqRXD8aT6ybQf+sBM8txW2rnOhOc0a",
+	"OGMuS7lUJtjADKRvVV9/JolYcg2jo52bz0rkrzuYU/mvBUtp6JavdVU+e2R5gT6nLA1DWNscCL9BYYGk",
+	"gs5ZmG90zCYZGbFZpI6z4GPg+wNudh1LG2kzrZ6u0lzzbDKawVcwUUyiZ/GkLOZY443mUOBIg5jestQ5",
+	"Zy1SbK/CY96rg0s3bCO/KPFu9S18wVy0LJRp+9CtXVBmP6pytCah0mXgF0rQurSUSwWWtL8t+qqE7rlj",
+	"5tJeGfu1lbHGIKx7jWyvke01sr1GttfI9hrZXiPba2R7jWyvkX2tGllJDdug4zyFh3JDkY7fN7KzHnhd",
+	"aNoD9RFszrEYJkOvsh4vSzQbsaaxYBo13RXtkwsININQgEyQqVD/VZoF6B1QIq8QQBp2+bOIuNzQoWQM",
+	"4BZ06MEzhNhsGphVhwqlDu7WXiGsisIRRT70dGW3mgatYOJlDZSn1Ii52VIUsmjC6I1iHtki5U27MZj6",
+	"jhG/1O3qRCHD6VD+pXNIGhrTNF2ZDWq4RgtuOOG22VmSnM1AG05Nqcy5fFaOB6VzubEHsmLZQ0I8TOZ9",
+	"YXmyJpvvaTE0Q432PtjZt3hCisNpGTbcPKgGWL4Wg/n9BAtca7H0BeSaxHEhjc0owk3kV7WVfFE5Wrqb",
+	"47p+jk0/fkncM6FFgrtjwceUh1HoLFF5Zh3RrTuaw6Pn3WFqDW6LIXD3EHKkA3c2jFEP8+RvmYgbTIMB",
+	"Oc9M+IbrNMXNyNU1US3lGdWVgvsKsHepzK4VH3ZFpCOGBkrPBj8NKr2Mo3CNN2wEAbFRGtZFCnsPM3f9",
+	"vthZRuhc40DjTq0LkO79SnIgg7U0SggeHymdgIfuTy2o30ZYJjV3ysfKLRJlpYtkC5J6gWEMq2ITs8X0",
+	"9Dzt7d3AxJ5GmCwKm/zBhEkY+JeNtbNEld8m3M4MYMMKyNrQV5FOReY02n0EhpUVMAIjBogfWn5RWu9c",
+	"pKyfQ6IjzIDcIaQ1bNArishrYbOYTo8ZG5q0DHTKk0fT2kTkOAGZyGhcI6fmRkFelbebyEHYdhHhWuzW",
+	"pijXSxPi+wgED9+LQkbrM8+kSaql8kaa9OzHBA3/tmHJRtwQy8YS/5eptVt4T/Myu7lnVoc348Y4N96t",
+	"NI9FErnSg1/C74iObWXZWL6jWSEQWNaUhilYi3kia0soFDc6+LYatgmlIapt/k1Jg0XdiAabh/O7hiQv",
+	"Bw+K5qy6GJJGGiQqNAixWJitqZ4eC5ld121G8z6lmLNdesQxbrRwwBt2Nh8XJBVivks3E+pMcvpBl7p/",
+	"RPMJyyuXrLcds6xoG/ziWRTHoFE7VqmGGIrKpI3uAyt10olV87CypfUNZjTdAZWvCkyeGtA6PTCrZq4m",
+	"xjJpmmNWLHxph8tUtXaUzLF3cyeW1KOOF6hwgFTmW8IwHY8RDRbDVzZV9SjYZxHkYgpGOE27WnxtBARY",
+	"m13wgIR/hrAX2zP0UZ+4RoSA7a9rpXXbi67UtY+WmXsHiKOckz/DNHTVhFZ4wQsNu6htjhIxqADvTpfm",
+	"LDto/AqwfxJHbKvMUriYfG/Bd/5obbuLFvx8AM5t/53DaDaDs6yd2UNCrR40lWZWDz2pkg8REnSc86yd",
+	"1VPow7jxfzht+H+KkkA7nO/3nJElXVlAmWPKtcG6tm5KUY+r2hh69ywDogHxMM0BcG/36NiAZxagVs1B",
+	"KkxdLyv442hr6Ie7bGQcW8UwyXse47zBcKaB6GFJRszEjjUeJmJoV1DmK2SlT1Wzg4Lnq2IbfD8hkt2y",
+	"lMZm1FhjxJim29VES9xEJymx1G0h1wXxHYZAA3RkPXLaU6ai3pK4pJKMFlGMpR7qKlRJZ810u7jydqOK",
+	"acaHGcGoquuAQMWLNMpWl2rxjbolbqI6EJCL95cfycFt5yAWU6hPrasS4E0KH+b1MhAb5LoISDF0kUQ6",
+	"3iqHeF+3J8EDKD43xFY0ajIy/SFJ0kjtP5q+gXDALsloClW3dEcA6XZ/f6+R6yv9vLpl6coqj6W7CgUD",
+	"7Kw55XTKQjJjKesbSUCa6htRbsyBshxswDHOIrYNJ77RsAhUJaVzBlXKpEEU1qrkJJrqyxwgk9oDPuDf",
+	"fXcGcmP7u+/I+1sNXvR3Ht0RKcDazYWBkpaEMxYydbrVix9fXhi4GomMbsCHZwi/9Av00iffw1KRj+//",
+	"9urd8AWh2NQzSeBWU00O1eU0hPovYOwf6pjNAc/zTfGVNsEILE7UQcJZZPSGSVMTYsQAaD3K9Lxeajvb",
+	"d9/hl8CP4Tft2CDDVx/p1HSoVwwx7K2lapOLv3/0B/zi7OPLH2FXfnj15tXHVzlsOruL1AosFYOLEE9X",
+	"rfnwfNICxjXsk173xAqY9Umv0x1wdNEoNRXq57JY4sA0Brtqa84oX87UVpEzM/bI8sks0T2hfhN8wMNI",
+	"3misdEs7foGvsQhukQmNYukTrv+0OlR9wLlDmH8+4MPzkM0TkTE+XrX+xlYQFRuCIwuCR2ZiCSFiCNpS",
+	"xFMaJ323R2ZikcoXSLgaLsOqHIrRvRC3WOrrA0tiumJhn2Tpgg31hgLm/HffIeQbBcEAQOdAnvbJUIkL",
+	"Q41TrFofojQxLIq8TfNrNaeSSwgfAyq5zKOoVnj8JGM6nH1TcJmpzK5eH/A8eJkseMhSRHfRJUwgWBnd",
+	"WEMoJ6ijk9XFjrGDNB3P9MBeASTVd9/lWF4xm5NQjBdzsEJ8Y9CwvtWOSHXoEVQCgKo00L+2Rw24XaKu",
+	"Tc74CmvejQuEuF7Qy6vjgrfUQEf3giOkieEZhCb7pNftGPpVC/ujULuIpfk039F26BlAbKq17HVPMb4o",
+	"jsaMI9QjVpCaRCxV3Dih4xlrddtBwdqt39QlspjPabry+t4bumJpq0ewLAZWVkxBmwLYcB13KDWohPE1",
+	"Kb7bznGfzMXhWZeh12kH2JdIGIdL2jtsd2BIarng4joIxRj+McUU/ZwdnYdeX/34g3qu7kksBQ3vdoMA",
+	"Lz2emRqx7C47mGVzLIGCoGxe3xssguBw/P+FYqxuF6JegJ8YPoCx4w/6Gjm7OMdHB9Yzc11Rl9Z+7zsK",
+	"Ik7RzdrrntZJY/l8Dj4K8Zby1QfN/NV3Rzi/zd+9plHMQownmphKkps/eY/FsCwRwut/urJp4eOatKSR",
+	"9tSdoYg/YSIBC3hGp4B5h8KNd6XaPMAg71827eaPJgdny37SJImjMXx68LMpvGq21aq9B6PXSG2euEEV",
+	"z2zVZt85DMSxf+cZCBN/0A20UROTVIwxwAGRlWq2bc6yNNp8CN/qV3baN3XqddstY/OqP0do6jqAGsnl",
+	"Q/wf5MdXby5IWTKVpOzswmAQFPfaA/4f5OM/Ll5VvpnSxVQJfeWfP+vv/jLwbhM+8O7JSad7FACD3eHg",
+	"n3NykYq5Wv+FfCYRcQitMUhMQWf7Dv+da8zNX5A0esFhA0oS6SgKQ7QP/Eo0e9RkYH/n9JZGMR3F7KF0",
+	"nlO2pkG4mIp1tohajCBdQFO1vnPahnvU3i/WHj6WLRmN5SF34r2D1nKdr3rJcPI+Yfzs4jyXYr6SG6eO",
+	"S0E9jY13ywcAiESr/e/3evmYo8f+6mf1IQvgQTICQigVhUuUqIhm3Hx18hK2T7BG70SWx/wBGHahRbLw",
+	"BaiwanhDnYq4nK3aX+gaNU5qpTZYRcedFHrbORjP2PjGvkmdRc8M8nZMxzdSzVHpjWp9oY6UNDYNU/Cb",
+	"AmBjCKFsFaJ/iT0+mnOhIRCKvN4BuzaGWXCeQmwJX9yR43an2z48KZQKnbe5fkygHUUVKznOYtJaEs6y",
+	"dpTc9tpRcj0R6ZKm4V86UGxd94cY0KY7x+uK/Cx1Rv8a8WnP7l6p5BClyyGjUtOQiTaE1DHIijVeO0BJ",
+	"bkawsNZgy3efa4Lb/6te9sHx9i/eiexsPGZJZu7hr1VEgA3K8chrRQN1UIGdbLpNXuIbVu17WWsFL145",
+	"OJ+8E5xpG/uV+1hunhh2/BrOwb3vHQa9Rjv8VoRK+dd01KCftzRWwqn54ndNrt3tX51zgIP/msn7/2fo",
+	"lUJfdsmu6rqTfE/7Uqu+JTGBwLMieRaNuqb2RJ4IHSE+IWR896G8H/qcIGNOLNAaNeAFJD+V2nJp5whg",
+	"OiioU+VjliwefsyMG+sBJxJ2/HsN/dz8jiyibD7ZSWGfrDLFXuf0pH3UaXeCoN0pripqqgr3O53Tnhqz",
+	"84tu8cWo/MVVHmThLryeJ8GvDabbDtrddieotKa7uU34ThcgbJbG2Sh7r3Se/6PZ3dfGuoLTZksQR+jk",
+	"7HUa8LqLlOU1jQt+1OscNmJ7b2iKJc96naMmKycXiSIeFr5lYUQ/rpIHMuWT3Sb2wdDW18fRC6Ujr5j9",
+	"ySC+Ku5gvLnFjyXl5APWCMYo5SLCrk4pKWIx3UoJOiOAbPtgtMIvWjJLGZ0P1XUA/1K3BohRaQv8Uthu",
+	"nwyjcKg9FeCZgt+fSQKD9MkQ/kYMmExCRQqfDEOaUYSegcfq4vjr5ft34JqzMsKgWBKmYmuvyRsqs9Yr",
+	"GOD5D0MCePLS3GN5eREMydSeu9FiMmFpm3xcCsgeGHDwXoo565MhAtKD31JIRoaAGo+AMVgJjfKVCVZd",
+	"qjvNhMRi4VHwNw342CQrqJVBxW0IBZ9zhyg0mIfaRiGWGJ3kzp10wbVrbcANrs4Z+dciYplZf5OXNJ/r",
+	"5U9XpHNkgtqgLDGgQC1NDjzQ1oCDOXvABxxIcBmBz83k7cPaQJyJ9B1+QJ3szkBdlZnrFp+y7JUJzNzt",
+	"Fn8TzaOsyR3+EnyP8OZ6bE+c744w+aeKxKRVnQcgQQSdGzCxlknSvNJBEP9asHRl6bQRRHMWd2IeV1Oq",
+	"Nb4lRMoOsDnsVnG7N02FjrBkRhHMWJoO3NvusRcRrM2udFM71RW5EuUlEiHuCA8qZslQJRiOWXSLWXvF",
+	"yI4mwfiUHdLnnVG31TnpPDfjRI9mMdDSOS4N165F3qvGzFw9na0jz04BCS0Ka8av6zZpEuJseW1SSkF6",
+	"65y0D9ud/lHnpBvoOrjrz4P2834PyjxZeX96F61SvEVapjfrH42C8Sl9PmKdyWHY7fUMKoTX97pB97gV",
+	"HLaCzsfgtH8Y9JW42T38JxwQOmVe/7DTbff8tQmGLKYrrx+0g8OTmumeFNMtH5XHzxuNdhBAaQJdv9RS",
+	"HHf0UowzkarJh/MIEAF1ZSvTMblNeL+odQgBGRpjy/N1rp7X6T5vB+1AzfSw0+3WEcppsXKombV0JIhX",
+	"N9ZOv9NtB0Hvn7uI4HBitA1Ku8zs27rsOYvCPqkQtL6g+2BlVHdNRvvk88CLwoHXH1QPwMDzBzADeFxH",
+	"evCWmj+8BU2rX/RCw4/gW4PfYJcHXv/zIN9neKO60wPv3h9YpAWvrRMXtFqQp/1OTqDwjt5peIEOvPtd",
+	"PXyvdObN3sTyNZtYREomIo7FkuT5JrV2RHaXO6wTZ/3hy4wlZLQiMmOJMeivoGAryKtRHjCWl480EU8Q",
+	"zBiyqtXf9LmzzaSICYNQzsfYQjYx+iI537JAgOUhrxzl9b3eycn4sDPphgHtjZ6z084RgtIFneYeJCzU",
+	"tYMpovkErcRVt63GTMgy2MgMcC68RWLDTriWyISqf3IbdHzvlsYL1dT6GsGu4b3YfX58enjU6Tw/0cah",
+	"6svb9sKA4Fn4c8UtjZdg5YqOReb1u8eHp2q+LMFJ6EXI86gw3MPrHOpwekj3xEB+gNVYXxIAQl0bn7rA",
+	"K0Ktbti6v3UJOIlxdvZXmLmlvzBB80GfdAguP5nTmzz+n6wvnk9OcPB2k0UamG6Wi1LsMBYnVWL7DQRL",
+	"5x+mpa/UIhK1hmph1G6S4I4edTrBqEfVT73g9BCcrUYyeVYahUkus5YDi7rl7/s6UpHgTXblm/l7fS+w",
+	"0tP6Xu7UbC6BKPbDTRbTvRMvEbPoZzRJEAcQhX84ia7I1Lou9Wc258o/ga731sLft8nv6xQSXuEFjEYU",
+	"JHINClowwDqBAVIwUExQilXV9RiLKcKVr91fPYdsEU05C4lO/rHO2CXLWi9rMkLATw3PfMJ4uK6/l0Pj",
+	"/vKCXNBs9peDF+QtvWudTdlfghfkxyxL3vN49YJc0jm7jDL2l8ssRY60QZr+PUezPWHoiNoVgltoqEAn",
+	"E4NLziklvtbgViGVs5GgaYi5JzqWXEIEit41XYcbszQMqDgY+qqSIhLbbyknauu2l8aj6//u3sX/+D9/",
+	"lezy+8Xo8L+n/7j8fvXPn17L8x/fxf84/Gscvvz+9p/R97fh/zlvfhu9gSl+CQnQ+O607UBnjmqLfOPx",
+	"nUNUfrZyX5UCbNV4jKMvdlP6DRmCydsypz+3XYNNHKmt08UsFFRXBI9XkGq1kYn846cPGf2pV+UlvcNu",
+	"sImfvCCX6pCxBnxlLwf8r5cDnpqHR9zFwvU9nhZVJZ1etTO5jmkTZYSLJeRHYi1aU2hSLLkuNokuLu3g",
+	"kc54P1PN8rHcTWsOQHIk4ixPpPxM/kONCMF38LcBvx/w5izPDHFTTP8O/e5koVPMTIP77IPwftsopbyC",
+	"CM54g0xsw9c4D9M5ujNFGjIDZxDp5DiH0BPJ7LLwin95j+QTRAQ+xHlVVBjybGxZKwQIQpXWQ5K6QdDp",
+	"h6OT/qjf73hXvhZwwGqFro1OTdxSycBVYJF1NsYzVVrv1sQ41bZ+5SjYY0ru5DVxikI45YIsuqRKqQqK",
+	"6yv903Vu/iqFnG+zlfEJRsaBgUsblDyr6onBudcxXDl2UN+TAKbv+U8S11Xah3yf+47wr3LFkbzMiBUV",
+	"Vq7oUVTUKNZBl64o6lLoYhRYbKLbfd45Og56J521Cg5Yg0ED42EZBCw8YBZJo/0XkPk7eMdsMPva1EwT",
+	"x6IYBOpZmLquZPFMo0bYoTUkE1NmMLIt+Vx9tE0eh3dgJPs43r39yCRcRzJzBW7lP9mGgvLlhlgal7k9",
+	"/Kk1e/dkzCsRy48YfFDVsRtQn27gpYaC2mtve+3tDxR7iWRbhMi7j++aYHtgMozvy5bfKv54nqlMU0Zy",
+	"5F3f4NesgZJrJNVIA5dLoqN1qkIxPngw35jUiq8NLrUfdAjR7/ukN7udizj1R8Rp7yOnf6vTi6S47fT6",
+	"tUlhDz9Aj80K0z1/rWlhu56+vfz5SAvN1iOwG4Fr8sxhABM3riHgJr1l6ZSRC/UGAi89Pzw9/rZPqEFZ",
+	"MkH8fBHHWBtS3XB6ym0yNLaOoW9wkyDDzIfauhTg3ooiyOvFdbGmrjMbTY3oaa7Ih8nUFwaZ8fHs4X/9",
+	"Ud/nXe2lhyeX/REzUIo506yqjDtUy0pdabhvdQM5irzJqVUcT1u49Rylb/E8kgnxglAylIyFQ8MrBzz/",
+	"HEuGQy1XDJKDVwAfkwsNsAhxp6iA1+TlPpoPPjox97GmiAdwzb39Ys8797zzS9pNRGqEtAebUA7seqzb",
+	"3YV5yqVhhxiii3Xdq57D703jX7Pn8KtyDzZ2Dumt3e4cyotqV5xDrKgtsXcG7bX33857RK0iJ6OCZRk+",
+	"WlSafbwmv8EP9X1R+eZX90Ppvh/uh9IN/DHkuN+r0rx3XP1RBLCzMCxQ7zBboSp/WXxju/x18Fn/q7lX",
+	"S0krEV8wwOdH0119UU2XB+vBHGfvwdp7sL4O7J+5uGUWfmXNpV/nwXr4AXqsB0v3vPdg7WXgJ/JgbTkC",
+	"j5B7t+vmmpof4fBqk+HnASrAA69PBhi6OvDuhwhCIkmUAebiDWMJusCK6BB1hUO5Hi4IZ0siuCsUGgb1",
+	"NFfmw6TzR3i01tnFXjjfW2X30sSv5dHaxloXDukiWWSP5jW/gtdos+HgAZxpb23YM7Q9Q/v9upk28rJ6",
+	"M0eqy7/XlhtBSJc1Rree4a2rMQmAqUHETW2CERMN4SljkZXyp7ESghPdEdJmbIdHvsa6XIPOkBwJETPK",
+	"nxYucULnUaxWOUpuoebCjKbMjaTIaOz1g/aRfgn+HQSdbp750w16z9ecREUbo7o2eqenJyd2G8drmWIy",
+	"+oVhWtEOjiG1k5vKOuA8YcPoeGY20CeU4Iq09+x8r5o6gyufaQSmgvXAn4/1ymxmWgdJym4jtgRQuifx",
+	"/TgQnmheWdX41RHzaS5umY8gX7qkpcB/FJh3Y11Ktqqu4rjdjPU3T23akW2G0WTCUsaxYIBhbmSMlX+X",
+	"3tVvlpWqaMTN0NXmhV6/c/g8wD/0awiESou8zeOTU9/LhNf3xljsB98Y2W90ijeuLBZ+eNh73i0lgMLj",
+	"PBn1s5envXj9IB+TNaAr1XCmLgco03ffHC5Qn4vNqGWqm/+lmGV7L+P+HjP3mD4sOaOv3mH1t5B9musi",
+	"tLiwA7TmjIJZc6XL0ZzliIrwOI5umSRUkljwKcEALrKk8Q0RtywdcFOQWgJSucTS2YzrytrLGc2gtDZU",
+	"EwDj6VQwWS4IDsE/il3ORBwO+IQtcWycDONoHmVDn9BYCl3FGQpaQ40BqLdNdb3svkbxYnOh+K64kYCl",
+	"P+AjdWZYSPgCMhwgA93Ycg3YvisSF8Es9Gr++vD6l1Z5VYC1RFBTNX+iY7qUrmX9pRZGnaoyIFSB91kD",
+	"W6/BUjfAwFtY+10wt2csVQ39309B6/Ss9Zq2Jv32YPBpMLi6+vOfvCpu/IbJcZycvqPLQ6c1Iy60yscB",
+	"7eejwPoTN2xFRmwaqR+0Z1wyBCJtk3dQQh3C0KDivy7yXx7wyfiwUzPmG7a6TlI2ie7qVvqoU17cb9Tq",
+	"0tbkrPX66nP3/tvPHb97dHzfaH1BddKn2NDPjMpZebgOdPf6wQPybdMV/xtb/aje/4IlAzZh/GrQEoNH",
+	"twmkl8rsWvErN579P7fh+MYgQmInYPQIc3NABb5XiWHmcVXpHlMeRiHGWTog/qvTPS2eOaa7AcH/N5z1",
+	"le9xRL/qypPM2wFcBGi5CbgIHum9XWAvT5XDNm2s6DLyh/7py1kGTBcHn2/YamvElhWKBVUx2DhS4gvl",
+	"bFmAETCepSsbgABf3QJBUOip+zCs/fl4pL3/tUin2uBm6Mp5puoT+mvI8aHlAr4KsWC3C7HWbI6P97fg",
+	"/pRXrOMbD+vjArdqCfEZVGUgESczdgd1wdW9NTRyqkONWjuQoJWAjdYv15goI083Va1mfa1cXX3uHN//",
+	"u0bV+tala13VJBX/ZCwdULU/4lMoO+jrzCWzCvblDoaQTJQVYPKeY9ow1g6EvGEQXUxNGkiMyq9/1Tpe",
+	"/1gZDovXGEGAXFqYRgOOIlBGM9YnXJDh+aQFwRyQYbWkvC4lWTEwm1s/EJDc1neaG45jOs4BZ58YZlyn",
+	"YeesWcThtVrMXGIKy4XR1hS23+1No0/Cxotmpw0w9vPa823KK9GMjNiYzlmJNjFR3hDo/lLaW+K/bsn4",
+	"Ik+y1hY47gyFsS5eoztmdEO14JdYCkBMCBdLNINHfMwsu/czqdh7mr3QVwzahLEOFE2ZBYv+zA1xfgkD",
+	"eDRfFUmkPg18L1zMEwlmY0DJA79h77nih2oU12EqEnwxFjK7tj6Ev035ZPP3hI71nwnDalD9jo8+W20i",
+	"XKQSw1M6nZ7vjVOxDLULU9cOhn/fMJaw9BprfGCDWIsY/snFNbBr+OcIrrnAVE9TMzgGHy16itUTXdHJ",
+	"PEKfal29eqxr1T/sdLo9C/eXelYPvaPnxx3bMdsLjnudTUneutXu8+NOT8k6ppTmNVCIu/7lP9dK3ue9",
+	"B8fB6Vrv8IPuHdpeh4k292X/qNM59T12G40zvZw/i4jjGpcwjlNB5xJEs8DuDPzKxWUVqONyw8Qt7JPa",
+	"0wXHbVNPD31vSaMMCQHWXVG/elKa8Ek/wLu0uXoF56DmzsMYALmHuf8tNRm9CZuw7YFz17PTOo+OErCj",
+	"lEg2ToGDpgyE8BuWZG7cio/Yzxd3ET6hKyWXfN3nxN9WgaeuBUtqNXUJUzFn2YwtpNVMymi4C7Y4rPB2",
+	"4z9u+L5G7F4eK8tjYP/PzCltXBnMKgMGNfp1HphiC6Y6UySJnImldmILPnbUjMWTAiT8m9YD234gdzqO",
+	"5zxZNKz/2nmgWv5g1gIkk0Kt2y9W/ewdW+Ke1pXCUQ99jCQoCOfL1Rl7I3BFt32ev7ev3rVXq/+Y+O+Z",
+	"5qV1BcKQ1R98Vnxii7sVDVc6GSSa8lbEwcxqzq1vCvBxAQFwWInE5V2tYfA1jOGZhBpKZbt3iaE5LN7w",
+	"v00m7wZBUHsQjr3392nAMG7FTZPDqDR3fS3VeYL/R7/yWP2GJpHX9zrtoB14vjcVqnXRaXeP27rwNg7E",
+	"u8VXGl/1Znw1N31ue9M96CANrGYEguHZxfneWvCIUpGVAne3OcUYssNNUGRXS9wgGq7Rtv5Nm+zqmbaO",
+	"K8YCwOpNXWveelPx8kUae33vAAR1PbL11t5ob46GHwZDF6Hkhq18QtFxCEZbA4RoZSAao2KdqxUmUIJF",
+	"bleCZl1f/wS6TI5PBeAWqN8kNM2MK+eGrezRoDvUr07PCrPyTSLSjK0ITZlxE+W/TUVpftoI6BphUe7b",
+	"JzOxJPPFeGaaW1mNGCuQY41AKtB2c7jprc8013KvbJIK9VSJ8SyeWF9poru/uv9/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

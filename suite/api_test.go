@@ -122,6 +122,7 @@ func TestPlacingMovesASession(t *testing.T) {
 	for session := range 12 {
 		src := client(session%2 == 1, session+1, 20000)
 		home := b.exchange(0, datagram(src, session, 0))[0].Number()
+		b.copiesCome()
 		other := home%3 + 1
 		key := hex.EncodeToString(sessionKey(session))
 		r, err := c.PlaceSessionWithResponse(t.Context(), "vpn", key, openapi.Placing{Backend: fmt.Sprintf("b%d", other)})
@@ -337,6 +338,7 @@ func TestStatsCountFlows(t *testing.T) {
 	for _, r := range b.exchange(1000, list...) {
 		at[fmt.Sprintf("b%d", r.Number())]++
 	}
+	b.copiesCome()
 	r, err := b.api().GetStatsWithResponse(t.Context())
 	if err != nil || r.JSON200 == nil {
 		t.Fatalf("%v: %s", err, r.Body)

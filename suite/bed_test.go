@@ -122,6 +122,9 @@ func (b *bed) serviceNamed(name string, at uint16, lines ...string) string {
 	if !given("key") {
 		fmt.Fprintf(&s, "    key: {offset: %d, length: %d}\n", keyOffset, keyLength)
 	}
+	if kernelDecides() && !given("datapath") {
+		s.WriteString("    datapath: kernel\n")
+	}
 	for _, l := range lines {
 		fmt.Fprintf(&s, "    %s\n", strings.ReplaceAll(l, "\n", "\n    "))
 	}

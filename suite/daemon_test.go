@@ -203,12 +203,13 @@ func (d *daemon) count(figure string) int {
 	return int(n)
 }
 
-// packets is how many packets the daemon saw, as it says when it stops.
+// packets is how many packets the daemon saw, or copies of them, as it says
+// when it stops.
 func (d *daemon) packets() int {
 	d.t.Helper()
 	<-d.done
 	sum := 0
-	lines := d.find(func(l logLine) bool { return l.str("msg") == "queue" })
+	lines := d.find(func(l logLine) bool { return l.str("msg") == "queue" || l.str("msg") == "copies" })
 	if len(lines) == 0 {
 		d.t.Fatalf("the daemon does not say what it saw:\n%s", d.tail(20))
 	}

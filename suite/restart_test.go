@@ -179,7 +179,7 @@ func TestStoppedUnderLoad(t *testing.T) {
 			b.daemon.signal(syscall.SIGCONT)
 			time.Sleep(500 * time.Millisecond)
 			t.Logf("%d datagrams", l.stop())
-			if len(b.daemon.events("overflow")) == overflows {
+			if !kernelDecides() && len(b.daemon.events("overflow")) == overflows {
 				t.Error("no queue has overflowed: the test shows nothing")
 			}
 		})

@@ -83,7 +83,7 @@ func allServices(ctx context.Context, api *openapi.Client) ([]openapi.Service, e
 }
 
 func serviceRows(r *rows, all []openapi.Service) {
-	r.add("NAME", "LISTEN", "KEY", "PINNING", "BACKENDS", "SLOTS", "STALE")
+	r.add("NAME", "LISTEN", "KEY", "PINNING", "DATAPATH", "BACKENDS", "SLOTS", "STALE")
 	for i := range all {
 		s := &all[i]
 		var listen []string
@@ -96,11 +96,14 @@ func serviceRows(r *rows, all []openapi.Service) {
 				up++
 			}
 		}
-		pinning := string(s.Pinning)
+		pinning, path := string(s.Pinning), string(s.Datapath)
 		if s.Effective != nil {
 			pinning = string(s.Effective.Pinning)
+			if s.Effective.Datapath != nil {
+				path = string(*s.Effective.Datapath)
+			}
 		}
-		r.add(s.Name, strings.Join(listen, ","), keyText(&s.Key), pinning, fmt.Sprintf("%d/%d", up, len(s.Backends)), s.Slots, s.Stale)
+		r.add(s.Name, strings.Join(listen, ","), keyText(&s.Key), pinning, path, fmt.Sprintf("%d/%d", up, len(s.Backends)), s.Slots, s.Stale)
 	}
 }
 
