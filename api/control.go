@@ -46,6 +46,8 @@ type Activity interface {
 	SyncStats() ctsync.Stats
 	QueueStats() []nfq.Stats
 	Checks(ctx context.Context) []check.Result
+	Reloads() (done, failed uint64) // of the configuration file
+	ConntrackSize() (entries, most int, ok bool)
 }
 
 // Daemon is all of it.
@@ -76,6 +78,7 @@ type handlers struct {
 	auth     *authenticator
 	contract *contract
 	metrics  http.Handler
+	requests *requests
 	pages    http.Handler // for browsers
 	tags     tags
 }

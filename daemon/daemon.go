@@ -66,6 +66,8 @@ type Daemon struct {
 	broken   atomic.Pointer[string] // why the table is not repaired yet; nil while it is as applied
 	round    atomic.Int64           // when housekeeping began its last round, on now's clock
 
+	reloads struct{ done, failed atomic.Uint64 }
+
 	store     *store.Store
 	rules     *nft.Ruleset
 	table     table // rules, but for tests in which the kernel refuses something

@@ -16,6 +16,7 @@ import (
 	"github.com/roamlb/roamlb/check"
 	"github.com/roamlb/roamlb/config"
 	"github.com/roamlb/roamlb/daemon"
+	"github.com/roamlb/roamlb/internal/loglimit"
 	"github.com/roamlb/roamlb/nft"
 )
 
@@ -139,9 +140,9 @@ func newLogger(c config.Log) *slog.Logger {
 	_ = level.UnmarshalText([]byte(c.Level))
 	opts := &slog.HandlerOptions{Level: level}
 	if c.Format == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+		return slog.New(loglimit.New(slog.NewJSONHandler(os.Stderr, opts)))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+	return slog.New(loglimit.New(slog.NewTextHandler(os.Stderr, opts)))
 }
 
 func flushCommand() *cobra.Command {
