@@ -26,7 +26,7 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
 .PHONY: build program web demo test test-user test-vm test-long test-life cover fuzz lint lint-web lint-openapi \
-	generate check-generated check-contract fmt man install clean help need-go need-cc need-node
+	generate check-generated check-contract fmt man deb rpm test-package install clean help need-go need-cc need-node
 
 # The program alone has the pages that there are: none before "make web".
 build: $(if $(WEB),web) ## build bin/roamlb (the default)
@@ -117,6 +117,25 @@ install: man ## install to PREFIX (/usr/local), below DESTDIR
 	install -D -m 0644 bin/completions/roamlb.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/roamlb'
 	install -D -m 0644 bin/completions/_roamlb '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_roamlb'
 	install -D -m 0644 bin/completions/roamlb.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/roamlb.fish'
+
+# dpkg and rpm take no "v" and no "-" in a version.
+PACKAGE_VERSION ?= $(shell printf '%s\n' '$(VERSION)' | sed -E 's/^v([0-9])/\1/;t d;s/^/0.0.0-/;:d;s/-/+/;s/-/./g')
+
+deb rpm: man ## a package, to bin/
+	@mkdir -p bin/package/man1 && rm -f bin/package/man1/*
+	@for page in bin/man1/*.1; do gzip -9nc "$$page" >"bin/package/man1/$${page##*/}.gz" || exit; done
+	@GOARCH=$$(go env GOARCH) PACKAGE_VERSION='$(PACKAGE_VERSION)' SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) \
+	$(TOOL) nfpm package --config deploy/nfpm.yaml --packager $@ --target bin/
+
+# An upgrade takes two packages; the tests know their versions.
+test-package: need-go ## what the packages hold, and their life on a machine with systemd, in QEMU
+	@$(MAKE) --no-print-directory deb rpm VERSION=v0.0.1 >/dev/null
+	@$(MAKE) --no-print-directory deb rpm VERSION=v0.0.2 >/dev/null
+	@export ROAMLB_DEB="$$(echo $(CURDIR)/bin/roamlb_0.0.2_*.deb)" ROAMLB_OLD_DEB="$$(echo $(CURDIR)/bin/roamlb_0.0.1_*.deb)" \
+	ROAMLB_RPM="$$(echo $(CURDIR)/bin/roamlb-0.0.2-*.rpm)" CGO_ENABLED=0; $(REPORT) sh -c ' \
+	$(GOTEST) -tags packages -skip TestPackageLife ./deploy; \
+	ROAMLB_LIFE=1 $(GOTEST) -tags packages -run TestPackageLife -timeout 14m \
+		-exec "'$(CURDIR)/scripts/stock-kernel.sh' -t 800 -s --" ./deploy'
 
 clean: ## remove what was built
 	rm -rf bin cover.out web/node_modules web/test/build web/src/api.gen.d.ts

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# stock-kernel.sh [-k PACKAGE] [-m MIB] [-t SECONDS] [--] COMMAND [ARG...]
+# stock-kernel.sh [-k PACKAGE] [-m MIB] [-t SECONDS] [-s] [--] COMMAND [ARG...]
 #
 # Runs COMMAND as root under an unmodified Debian kernel in QEMU, in the current
 # directory, on top of this machine's file system, which stays as it is: what
@@ -10,6 +10,7 @@
 #   -k PACKAGE  the package that holds the kernel (default linux-image-6.12-amd64)
 #   -m MIB      the guest's memory (default 4096)
 #   -t SECONDS  stop the guest after this time, with status 124 (default 900)
+#   -s          boot this machine's systemd, and run COMMAND as a service of it
 #
 # Needs Debian on amd64 with qemu-system-x86, busybox-static, cpio,
 # kmod, xz-utils, and `apt-get update` done. The kernel is kept in
@@ -20,15 +21,16 @@
 # slower than the host: compile outside, run inside.
 set -euo pipefail
 
-package=linux-image-6.12-amd64 memory=4096 limit=900
+package=linux-image-6.12-amd64 memory=4096 limit=900 systemd=
 usage() { sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p}' "$0" >&2; exit 2; }
 die() { echo "stock-kernel.sh: $*" >&2; exit 1; }
 
-while getopts k:m:t: option; do
+while getopts k:m:t:s option; do
 	case $option in
 	k) package=$OPTARG ;;
 	m) memory=$OPTARG ;;
 	t) limit=$OPTARG ;;
+	s) systemd=/lib/systemd/systemd ;;
 	*) usage ;;
 	esac
 done
@@ -93,8 +95,9 @@ pack_initrd() {
 	(cd "$root" && find . | cpio --quiet -o -H newc) | gzip -1 >"$run/initrd.gz"
 }
 
-# write_job writes the script that the guest runs as process 1. The command has
-# a serial port of its own, apart from the kernel's messages.
+# write_job writes the script that the guest runs as process 1, and the command
+# that comes of it. The command has a serial port of its own, apart from the
+# kernel's messages.
 write_job() {
 	local name
 	mkdir "$run/job"
@@ -103,7 +106,6 @@ write_job() {
 		for name in $(compgen -e | grep -xE 'CI|ROAMLB_.*'); do
 			printf 'export %s=%q\n' "$name" "${!name}"
 		done
-		printf 'mount --bind %q /lib/modules\n' "$kernel/lib/modules"
 		printf 'cd %q\n' "$PWD"
 		echo 'ip link set lo up'
 		echo 'stty -F /dev/ttyS1 raw'
@@ -111,9 +113,30 @@ write_job() {
 		echo 'echo $? >/run/job/status'
 		echo 'echo b >/proc/sysrq-trigger' # QEMU ends at a reboot
 		echo 'sleep infinity'
+	} >"$run/job/command"
+	{
+		printf 'mount --bind %q /lib/modules\n' "$kernel/lib/modules"
+		if [[ $systemd ]]; then
+			echo ': >/etc/fstab' # this machine's disks are not the guest's
+			echo 'mkdir -p /run/systemd/system'
+			# What would clear /tmp, where the work tree may be, and what takes long.
+			for name in tmpfiles-setup.service tmpfiles-clean.timer hwdb-update.service; do
+				echo "ln -s /dev/null /run/systemd/system/systemd-$name"
+			done
+			echo 'cp /run/job/job.service /run/systemd/system/'
+			echo "exec $systemd --unit=job.service"
+		fi
+		echo '. /run/job/command'
 	} >"$run/job/job"
+	cat >"$run/job/job.service" <<-END
+		[Service]
+		Type=oneshot
+		ExecStart=/bin/bash /run/job/command
+		TimeoutStartSec=infinity
+	END
 }
 
+[[ -z $systemd || -x $systemd ]] || die 'missing: systemd (apt-get install systemd)'
 fetch_kernel
 pack_initrd
 write_job "$@"
