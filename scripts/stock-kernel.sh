@@ -7,7 +7,8 @@
 # exit status is this script's own. CI and the variables that begin with ROAMLB_
 # reach COMMAND; others do not.
 #
-#   -k PACKAGE  the package that holds the kernel (default linux-image-6.12-amd64)
+#   -k PACKAGE  the package that holds the kernel, or a version such as 6.1
+#               (default linux-image-6.12-amd64)
 #   -m MIB      the guest's memory (default 4096)
 #   -t SECONDS  stop the guest after this time, with status 124 (default 900)
 #   -s          boot this machine's systemd, and run COMMAND as a service of it
@@ -48,9 +49,14 @@ run=$(mktemp -d)
 trap 'rm -rf "$run"' EXIT
 
 # fetch_kernel leaves the newest kernel that $package stands for, unpacked, in
-# $kernel. The package is an empty one that depends on the kernel itself.
+# $kernel. The package is the kernel's, or an empty one that depends on it.
 fetch_kernel() {
 	local name cache=${ROAMLB_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/roamlb-vm}
+	if [[ $package =~ ^[0-9]+\.[0-9]+$ ]]; then
+		name=$(apt-cache pkgnames "linux-image-$package." | grep -E -- '[0-9]-amd64$' | sort -V | tail -n 1)
+		[[ $name ]] || die "no package has Linux $package (apt-get update?)"
+		package=$name
+	fi
 	name=$(apt-cache depends "$package" 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p;T;q')
 	name=${name:-$package}
 	kernel=$cache/$name
