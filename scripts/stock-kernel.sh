@@ -124,6 +124,7 @@ write_job() {
 		printf 'mount --bind %q /lib/modules\n' "$kernel/lib/modules"
 		if [[ $systemd ]]; then
 			echo ': >/etc/fstab' # this machine's disks are not the guest's
+			echo 'rm -f /usr/sbin/policy-rc.d' # which keeps services from starting in a container
 			echo 'mkdir -p /run/systemd/system'
 			# What would clear /tmp, where the work tree may be, and what takes long.
 			for name in tmpfiles-setup.service tmpfiles-clean.timer hwdb-update.service; do

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -30,7 +29,6 @@ func replace(prepare func() (note string, err error)) (note string, err error) {
 	if note, ok := replacement(); ok {
 		return note, nil
 	}
-	runtime.LockOSThread() // never unlocked: this thread becomes the process
 	note, err = prepare()
 	if err != nil {
 		return "", err
