@@ -12,7 +12,7 @@ PKGS ?= ./...
 
 # Packages whose tests send real packets. They run a second time as a plain user
 # and a third time under a stock kernel.
-DATAPLANE ?= ./nft ./nfq ./ctsync ./ctsync/kerneltest ./suite ./check ./health ./internal/lab ./hashing
+DATAPLANE ?= ./nft ./nfq ./ctsync ./ctsync/kerneltest ./suite ./check ./health ./internal/confine ./internal/lab ./hashing
 
 # The pages are built where there is Node; "make WEB=" leaves them out.
 WEB ?= $(shell v=$$(node -p process.versions.node 2>/dev/null) && \

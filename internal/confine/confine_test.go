@@ -112,6 +112,9 @@ func tryAll(arg string) {
 		if err := try(); err != nil {
 			var errno syscall.Errno
 			if o.Errors[what] = err.Error(); errors.As(err, &errno) {
+				if errno == unix.EINVAL { // a user that this user namespace has not
+					errno = unix.EPERM
+				}
 				o.Errors[what] = errno.Error()
 			}
 		}
