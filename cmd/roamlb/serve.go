@@ -72,7 +72,8 @@ func serve(ctx context.Context, path string) error {
 	log.Info("roamlb", "version", version, "config", path, "pid", os.Getpid())
 	sayConfined(log, file, landlock)
 	for _, r := range runChecks(ctx, file) {
-		if r.Status == check.Warn || r.Status == check.Fail {
+		// That the table is there without a daemon is so at every start but the first.
+		if r.Name != "own table" && (r.Status == check.Warn || r.Status == check.Fail) {
 			log.Warn("check", "name", r.Name, "status", r.Status, "found", r.Found, "fix", r.Fix)
 		}
 	}
