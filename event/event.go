@@ -31,6 +31,11 @@ const (
 	Degraded      Kind = "degraded"       // a change failed and could not be taken back
 )
 
+// Kinds are all kinds, in the order of their declaration.
+var Kinds = []Kind{
+	Roam, StaleDeleted, Takeover, Shared, Unshared, Evicted, Overflow, TableFull, Drift, Repaired, ConfigChanged, Keeper, BackendState, Audit, Degraded,
+}
+
 // Event is one fact. Members that do not apply are zero.
 type Event struct {
 	Time      time.Time
