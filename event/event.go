@@ -33,7 +33,7 @@ const (
 
 // Kinds are all kinds, in the order of their declaration.
 var Kinds = []Kind{
-	Roam, StaleDeleted, Takeover, Shared, Unshared, Evicted, Overflow, TableFull, Drift, Repaired, ConfigChanged, Keeper, BackendState, Audit, Degraded,
+	Roam, StaleDeleted, Takeover, Shared, Unshared, Contested, Evicted, Overflow, TableFull, Drift, Repaired, ConfigChanged, Keeper, BackendState, Audit, Degraded,
 }
 
 // Event is one fact. Members that do not apply are zero.
