@@ -12,7 +12,7 @@ PKGS ?= ./...
 
 # Packages whose tests send real packets. They run a second time as a plain user
 # and a third time under a stock kernel.
-DATAPLANE ?= ./nft ./nfq ./ctsync ./ctsync/kerneltest ./suite ./check ./health ./internal/lab ./hashing
+DATAPLANE ?= ./nft ./nfq ./ctsync ./ctsync/kerneltest ./suite ./check ./health ./internal/confine ./internal/lab ./hashing
 
 # The pages are built where there is Node; "make WEB=" leaves them out.
 WEB ?= $(shell v=$$(node -p process.versions.node 2>/dev/null) && \
@@ -25,8 +25,9 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build program web demo test test-kernel test-user test-vm test-long test-life bench bench-page bench-smoke bench-vm \
-	cover fuzz lint lint-web lint-openapi generate check-generated check-contract fmt man install clean help need-go need-cc need-node
+.PHONY: build program web demo test test-kernel test-user test-vm test-vm61 test-long test-life bench bench-page bench-smoke bench-vm \
+	cover fuzz lint lint-web lint-openapi generate check-generated check-contract fmt man deb rpm test-package install clean help \
+	need-go need-cc need-node
 
 # The program alone has the pages that there are: none before "make web".
 build: $(if $(WEB),web) ## build bin/roamlb (the default)
@@ -63,7 +64,7 @@ test-kernel: need-go need-cc ## the data-plane suite with datapath kernel, the p
 	@$(REPORT) $(GOTEST) -timeout 8m -parallel 4 ./suite
 
 # Where the tests run for these two there is no compiler: the program goes along.
-test-user test-vm: export ROAMLB_BIN = $(CURDIR)/bin/roamlb
+test-user test-vm test-vm61: export ROAMLB_BIN = $(CURDIR)/bin/roamlb
 
 test-user: program ## the data-plane tests as nobody (when root; else as you)
 	@$(REPORT) $(GOTEST) -timeout 5m -exec "'$(CURDIR)/scripts/as-nobody.sh'" $(dataplane)
@@ -72,6 +73,19 @@ test-vm: export ROAMLB_VM = 1
 test-vm: export ROAMLB_SCALE ?= 0.1
 test-vm: program ## the data-plane tests under Debian's kernel in QEMU, at a tenth of the counts
 	@CGO_ENABLED=0 $(REPORT) $(GOTEST) -p 1 -timeout 14m -exec "'$(CURDIR)/scripts/stock-kernel.sh' -t 900 --" $(dataplane)
+
+# Debian 12's kernel is the oldest that is supported. Of the tests those run whose
+# outcome a kernel can change: the rules and their listing, queues, conntrack,
+# and of the suite the ways that sessions, entries and daemons go.
+VM61_LEAVE ?= TestTextOf|TestLoadableText|TestGolden|TestChangesLead|TestRateOf
+VM61_SUITE ?= TestRoaming|TestTakeover|TestSpoof|TestSharedEntry|TestOneWayFlow|TestErrors|TestManySessions|TestBackendRemoved|TestDaemonIsConfined
+VM61 = $(CURDIR)/scripts/stock-kernel.sh -k 6.1 -t 540 --
+test-vm61: export ROAMLB_VM = 1
+test-vm61: export ROAMLB_SCALE ?= 0.1
+test-vm61: program ## a part of the data-plane tests under Debian 12's Linux 6.1 in QEMU
+	@export CGO_ENABLED=0; $(REPORT) sh -c ' \
+	$(GOTEST) -p 1 -timeout 9m -skip "$(VM61_LEAVE)" -exec "$(VM61)" ./nft ./nfq ./ctsync/kerneltest ./internal/confine; \
+	$(GOTEST) -timeout 9m -run "$(VM61_SUITE)" -exec "$(VM61)" ./suite'
 
 test-long: export ROAMLB_LONG = 1
 test-long: export ROAMLB_SCALE ?= 1
@@ -147,6 +161,25 @@ install: man ## install to PREFIX (/usr/local), below DESTDIR
 	install -D -m 0644 bin/completions/roamlb.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/roamlb'
 	install -D -m 0644 bin/completions/_roamlb '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_roamlb'
 	install -D -m 0644 bin/completions/roamlb.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/roamlb.fish'
+
+# dpkg and rpm take no "v" and no "-" in a version.
+PACKAGE_VERSION ?= $(shell printf '%s\n' '$(VERSION)' | sed -E 's/^v([0-9])/\1/;t d;s/^/0.0.0-/;:d;s/-/+/;s/-/./g')
+
+deb rpm: man ## a package, to bin/
+	@mkdir -p bin/package/man1 && rm -f bin/package/man1/*
+	@for page in bin/man1/*.1; do gzip -9nc "$$page" >"bin/package/man1/$${page##*/}.gz" || exit; done
+	@GOARCH=$$(go env GOARCH) PACKAGE_VERSION='$(PACKAGE_VERSION)' SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) \
+	$(TOOL) nfpm package --config deploy/nfpm.yaml --packager $@ --target bin/
+
+# An upgrade takes two packages; the tests know their versions.
+test-package: need-go ## what the packages hold, and their life on a machine with systemd, in QEMU
+	@$(MAKE) --no-print-directory deb rpm VERSION=v0.0.1 >/dev/null
+	@$(MAKE) --no-print-directory deb rpm VERSION=v0.0.2 >/dev/null
+	@export ROAMLB_DEB="$$(echo $(CURDIR)/bin/roamlb_0.0.2_*.deb)" ROAMLB_OLD_DEB="$$(echo $(CURDIR)/bin/roamlb_0.0.1_*.deb)" \
+	ROAMLB_RPM="$$(echo $(CURDIR)/bin/roamlb-0.0.2-*.rpm)" CGO_ENABLED=0; $(REPORT) sh -c ' \
+	$(GOTEST) -tags packages -skip TestPackageLife ./deploy; \
+	ROAMLB_LIFE=1 $(GOTEST) -tags packages -run TestPackageLife -timeout 14m \
+		-exec "$(CURDIR)/scripts/stock-kernel.sh -t 800 -s --" ./deploy'
 
 clean: ## remove what was built
 	rm -rf bin cover.out web/node_modules web/test/build web/src/api.gen.d.ts

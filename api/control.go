@@ -47,6 +47,8 @@ type Activity interface {
 	QueueStats() []nfq.Stats
 	CopiesStats() nfq.CopiesStats
 	Checks(ctx context.Context) []check.Result
+	Reloads() (done, failed uint64) // of the configuration file
+	ConntrackSize() (entries, most int, ok bool)
 }
 
 // Daemon is all of it.
@@ -77,6 +79,7 @@ type handlers struct {
 	auth     *authenticator
 	contract *contract
 	metrics  http.Handler
+	requests *requests
 	pages    http.Handler // for browsers
 	tags     tags
 }

@@ -42,6 +42,11 @@ const (
 	// session a shared one.
 	flapWindow = 10 * time.Second
 	flapTurns  = 3
+	// manyTries is on how many flows in a row, none of them answered, a session
+	// can be seen before only one in triesPause counts: somebody forges its
+	// packets.
+	manyTries  = 16
+	triesPause = 100 * time.Millisecond
 	// grace is how long packets of a backend may still be under way to the old
 	// address after a roam, without being taken for a sign of life of its client.
 	grace = time.Second

@@ -21,6 +21,7 @@ type flow struct {
 	prev, next uint32 // in flows.idle, while nobody uses it
 	flags      flowFlags
 	epoch      uint8 // of the last dump that showed it, or that ran when it came
+	tries      uint8 // flows in a row that a session was seen on, this the latest, and none of them answered
 }
 
 type flowFlags uint16

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type Kernel struct {
 	listen   sync.Mutex // one listener at a time on heard
 	heard    *socket
 	timeouts [2]*os.File // the sysctls of the unreplied and of streams; nil where they are hidden
+	size     [2]*os.File // the sysctls of how many entries there are, and may be; nil where they are hidden
 }
 
 var _ Conntrack = (*Kernel)(nil)
@@ -64,6 +66,9 @@ func NewKernel() (*Kernel, error) {
 		// Where /proc hides them the kernel's defaults have to do.
 		k.timeouts[i], _ = os.Open("/proc/sys/net/netfilter/" + name)
 	}
+	for i, name := range [...]string{"nf_conntrack_count", "nf_conntrack_max"} {
+		k.size[i], _ = os.Open("/proc/sys/net/netfilter/" + name)
+	}
 	return k, nil
 }
 
@@ -75,7 +80,7 @@ func (k *Kernel) Close() error {
 			failed = errors.Join(failed, s.close())
 		}
 	}
-	for _, f := range k.timeouts {
+	for _, f := range slices.Concat(k.timeouts[:], k.size[:]) {
 		if f != nil {
 			failed = errors.Join(failed, f.Close())
 		}
@@ -89,18 +94,31 @@ func (k *Kernel) Timeouts() (unreplied, replied time.Duration) {
 	return readSeconds(k.timeouts[0], defaultUnreplied), readSeconds(k.timeouts[1], defaultReplied)
 }
 
-// readSeconds reads a sysctl anew from its open file.
-func readSeconds(f *os.File, otherwise time.Duration) time.Duration {
+// Size is how many entries the namespace's table has, whosever they are, and how
+// many it may have; ok is false where the kernel does not tell.
+func (k *Kernel) Size() (entries, most int, ok bool) {
+	entries, first := readNumber(k.size[0])
+	most, second := readNumber(k.size[1])
+	return entries, most, first && second
+}
+
+// readNumber reads a sysctl anew from its open file.
+func readNumber(f *os.File) (int, bool) {
 	if f == nil {
-		return otherwise
+		return 0, false
 	}
 	var b [32]byte
 	n, _ := f.ReadAt(b[:], 0)
-	s, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
-	if err != nil || s <= 0 {
-		return otherwise
+	v, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	return v, err == nil
+}
+
+// readSeconds reads a sysctl anew from its open file.
+func readSeconds(f *os.File, otherwise time.Duration) time.Duration {
+	if s, ok := readNumber(f); ok && s > 0 {
+		return time.Duration(s) * time.Second
 	}
-	return time.Duration(s) * time.Second
+	return otherwise
 }
 
 // Get is of Conntrack.

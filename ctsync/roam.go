@@ -1,6 +1,7 @@
 package ctsync
 
 import (
+	"math"
 	"net/netip"
 	"time"
 
@@ -49,11 +50,16 @@ func (c *core) roam(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, o
 		return
 	}
 
+	tries, since := c.tries(tr, g, f.At)
+	if tries >= manyTries && f.At-since < int64(triesPause) && isOnReply(policy) && !gone {
+		return // it ends by itself
+	}
 	tr.lastAt = f.At
 	moved := c.roamed(t, h, tr, g)
 	if !old {
 		c.overtaken(t, h, tr, g)
 	}
+	c.tried(t, h, tr, g, tries)
 	w := why{since: f.At, cause: f.At, weak: !f.NewFlow}
 	switch {
 	case base.dead(), policy == balancer.StaleNever:
@@ -147,16 +153,55 @@ func (c *core) move(t *Table, h handle, tr *track, g uint32, w why) {
 	c.flows.settle(f)
 }
 
+// tries is on how many flows in a row a session was seen of late, none of them
+// answered, and since when on the latest. Packets that are forged by the
+// thousand must set off neither as many deletions nor as many events.
+func (c *core) tries(tr *track, g uint32, at int64) (n uint8, since int64) {
+	last := c.flows.at(tr.base)
+	since = last.born
+	if r := c.waiting(tr); r != 0 {
+		last, since = c.flows.at(c.roams.at(r).flow), c.roams.at(r).at
+	}
+	if last.dead() || last == c.flows.at(g) || age(at, since) > flapWindow {
+		return 0, since
+	}
+	return last.tries, since
+}
+
+// tried notes that a session is seen on flow g after so many others that nobody
+// answered.
+func (c *core) tried(t *Table, h handle, tr *track, g uint32, n uint8) {
+	to := c.flows.at(g)
+	if to.has(flowReplied) {
+		return
+	}
+	to.tries = n + min(1, math.MaxUint8-n)
+	if to.tries == manyTries {
+		c.tell(event.Event{
+			Kind: event.Contested, Service: t.name, Session: t.key(h, tr.gen),
+			OldClient: c.flows.client(tr.base), NewClient: c.flows.client(g),
+			Backend: backendName(t.view, to.backend), Count: manyTries,
+			Detail: "its key comes from many clients that nobody answers: most of them are ignored from now on",
+		})
+	}
+}
+
+// waiting is the session's roam whose answer is awaited, 0 for none.
+func (c *core) waiting(tr *track) uint32 {
+	for r := tr.roams; r != 0; r = c.roams.at(r).next {
+		if !c.roams.at(r).has(roamShared) {
+			return r
+		}
+	}
+	return 0
+}
+
 // await makes g the candidate of a session until its backend answers there, or
 // confirm_timeout is over. It is weak where g may be older than the session's
 // arrival: only an answer that is seen to come is a proof then.
 func (c *core) await(t *Table, h handle, tr *track, g uint32, at int64, weak bool) {
-	for r := tr.roams; r != 0; {
-		next := c.roams.at(r).next
-		if !c.roams.at(r).has(roamShared) {
-			c.supersede(t, h, tr, r, at)
-		}
-		r = next
+	if r := c.waiting(tr); r != 0 {
+		c.supersede(t, h, tr, r, at)
 	}
 	r := c.addRoam(t, h, tr, g, at, 0)
 	rec := c.roams.at(r)
@@ -189,7 +234,7 @@ func (c *core) answered(g uint32, now int64, seen bool) {
 	if seen {
 		fl.flags |= flowWitnessed
 	}
-	fl.turned = now
+	fl.turned, fl.tries = now, 0
 	if fl.firstGen != 0 && c.tables[fl.table] != nil {
 		c.tables[fl.table].confirm(fl.first, fl.firstGen)
 	}

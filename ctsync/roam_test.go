@@ -1,6 +1,7 @@
 package ctsync
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -52,6 +53,40 @@ func TestSpoofedPacketCutsNobody(t *testing.T) {
 	w.exchange(key(1), clientA)
 	w.pass(25 * time.Second)
 	w.wantOn(key(1), clientA)
+}
+
+func TestForgedRoamsAreBounded(t *testing.T) {
+	for name, answered := range map[string]bool{"of a session that was answered": true, "of one that never was": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			b := w.first(key(1), clientA)
+			if answered {
+				w.reply(clientA, b)
+			}
+			const seconds = 2
+			for i := range 1000 * seconds {
+				w.speak(key(1), netip.AddrPortFrom(clientB.Addr(), uint16(2000+i)))
+				w.pass(time.Millisecond)
+			}
+			told := make(map[event.Kind]int)
+			for _, e := range w.told {
+				told[e.Kind]++
+			}
+			limit := manyTries + seconds*int(time.Second/triesPause) + 1
+			if roams, deleted := told[event.Roam], told[event.StaleDeleted]; roams < manyTries || roams > limit || deleted > limit {
+				t.Errorf("told of %d roams and %d deletions, want %d and at most %d", roams, deleted, manyTries, limit)
+			}
+			if n := told[event.Contested]; n != 1 {
+				t.Errorf("told %d times that the session is contested, want once", n)
+			}
+			// Who has the session can still roam.
+			w.pass(triesPause)
+			w.speak(key(1), clientC)
+			w.reply(clientC, b)
+			w.wantOn(key(1), clientC)
+			w.check()
+		})
+	}
 }
 
 func TestJoinToAnExistingFlowProvesNothing(t *testing.T) {

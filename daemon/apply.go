@@ -271,7 +271,14 @@ func (d *Daemon) deleteForeign(ctx context.Context, ls []netip.AddrPort) {
 
 // Reload reads the file again and takes its services: all, or nothing and an
 // error.
-func (d *Daemon) Reload(ctx context.Context) error {
+func (d *Daemon) Reload(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			d.reloads.failed.Add(1)
+		} else {
+			d.reloads.done.Add(1)
+		}
+	}()
 	f, err := d.opts.Reload()
 	if err != nil {
 		return err

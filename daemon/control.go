@@ -51,6 +51,10 @@ func (d *Daemon) Health() Health {
 		h.Degraded = true
 		h.Reasons = append(h.Reasons, "others have changed the kernel's table: "+*why)
 	}
+	if h.Ready && !d.queue.Serving() {
+		h.Degraded = true
+		h.Reasons = append(h.Reasons, "a queue's reader hangs, the keeper has answered for it")
+	}
 	return h
 }
 
@@ -89,6 +93,16 @@ func (d *Daemon) CopiesStats() nfq.CopiesStats {
 	}
 	return d.copies.Stats()
 }
+
+// Reloads is how often the file was read again and taken, and how often it was
+// not.
+func (d *Daemon) Reloads() (done, failed uint64) {
+	return d.reloads.done.Load(), d.reloads.failed.Load()
+}
+
+// ConntrackSize is how full the namespace's conntrack table is; ok is false
+// where the kernel does not tell.
+func (d *Daemon) ConntrackSize() (entries, most int, ok bool) { return d.conntrack.Size() }
 
 // Counters are the kernel's, read now.
 func (d *Daemon) Counters() (nft.Counters, error) {

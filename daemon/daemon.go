@@ -46,6 +46,8 @@ type Options struct {
 	// FirstToken is told the secret of the first token, which is kept nowhere;
 	// nil: none is made.
 	FirstToken func(secret string)
+	// Supervisor is told how the daemon is.
+	Supervisor Supervisor
 	// Checks looks at the host for a configuration; nil: nobody looks.
 	Checks func(context.Context, *config.File) []check.Result
 }
@@ -62,6 +64,9 @@ type Daemon struct {
 	ready    atomic.Bool
 	degraded atomic.Pointer[string] // why no change is taken; nil while one is
 	broken   atomic.Pointer[string] // why the table is not repaired yet; nil while it is as applied
+	round    atomic.Int64           // when housekeeping began its last round, on now's clock
+
+	reloads struct{ done, failed atomic.Uint64 }
 
 	store     *store.Store
 	rules     *nft.Ruleset
@@ -170,6 +175,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(ctx, func() { d.tell("STOPPING=1") })()
 	d.probes = health.New(health.Options{Tell: d.foundHealth, Log: d.log})
 	g.Go(named("health", func() error { return d.probes.Run(ctx) }))
 	d.aimProbes(next.Services, nil)
@@ -252,6 +258,7 @@ func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watch
 	}
 	d.sayServices(d.snapshot.Load())
 	d.log.Info("serving", "services", len(next.Services), "queues", d.queues().Count)
+	d.tell("READY=1", "STATUS="+d.status())
 	if d.opts.Ready != nil {
 		d.opts.Ready()
 	}
@@ -271,6 +278,9 @@ func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watch
 	})
 	g.Go(named("follow health", func() error { return d.followHealth(ctx) }))
 	g.Go(named("housekeeping", func() error { return d.housekeeping(ctx, drift) }))
+	if d.opts.Supervisor.Tell != nil {
+		g.Go(named("supervisor", func() error { return d.reassure(ctx) }))
+	}
 	return g.Wait()
 }
 
@@ -328,6 +338,7 @@ func (d *Daemon) housekeeping(ctx context.Context, drift <-chan struct{}) error 
 	save := time.NewTimer(saveEvery)
 	defer save.Stop()
 	for {
+		d.round.Store(d.now())
 		select {
 		case <-ctx.Done():
 			if d.copies != nil {
@@ -338,9 +349,11 @@ func (d *Daemon) housekeeping(ctx context.Context, drift <-chan struct{}) error 
 		case <-drift:
 			d.mend(ctx)
 		case <-d.opts.HUP:
+			done := d.tellReloading()
 			if err := d.Reload(ctx); err != nil {
 				d.log.Error("reload: nothing has changed", "error", err)
 			}
+			done()
 		case <-second.C:
 			if d.broken.Load() != nil || d.degraded.Load() != nil {
 				d.mend(ctx)

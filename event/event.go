@@ -18,6 +18,7 @@ const (
 	Takeover      Kind = "takeover"       // a client address that was one session's now carries another
 	Shared        Kind = "shared"         // one key from two clients by turns; both flows stay
 	Unshared      Kind = "unshared"       // one of a shared session's clients fell silent
+	Contested     Kind = "contested"      // one key from many clients that nobody answers; most of them are ignored
 	Evicted       Kind = "evicted"        // sessions dropped to stay within max_sessions (rate-limited)
 	Overflow      Kind = "overflow"       // facts or kernel events were lost; the reconciler runs
 	TableFull     Kind = "table-full"     // a sessions map has no room; the kernel decides without recording
@@ -29,6 +30,11 @@ const (
 	Audit         Kind = "audit"          // somebody changed something, or signed in
 	Degraded      Kind = "degraded"       // a change failed and could not be taken back
 )
+
+// Kinds are all kinds, in the order of their declaration.
+var Kinds = []Kind{
+	Roam, StaleDeleted, Takeover, Shared, Unshared, Evicted, Overflow, TableFull, Drift, Repaired, ConfigChanged, Keeper, BackendState, Audit, Degraded,
+}
 
 // Event is one fact. Members that do not apply are zero.
 type Event struct {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,7 +37,10 @@ type bed struct {
 	echoes  []*lab.Echo // echoes[i] answers with the number i+1
 	arrived *arrivals
 	dir     string
-	queues  string // the file's member
+	queues  string               // the file's member
+	env     []string             // the daemon's, beside the test's own
+	as      *syscall.SysProcAttr // whom it runs as; nil: as the test
+	program string               // what runs then
 	daemon  *daemon
 	ct      *conntrack.Conn
 }

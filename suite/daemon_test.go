@@ -50,7 +50,10 @@ func (b *bed) launch() {
 	}
 	cmd.Stdout, cmd.Stderr = w, w
 	// A program with the race detector sleeps a second before it exits.
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=20 "+os.Getenv("GORACE"))
+	cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=20 "+os.Getenv("GORACE")), b.env...)
+	if b.as != nil {
+		cmd.Path, cmd.SysProcAttr = b.program, b.as
+	}
 	if err := b.LB.Start(cmd); err != nil {
 		b.t.Fatal(err)
 	}
