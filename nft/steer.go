@@ -169,8 +169,10 @@ func (c *compiler) steerChain(s *service) {
 		)
 		if s.Datapath != balancer.DatapathKernel {
 			// KEY: meta mark set meta mark | miss queue
-			rules = append(rules, Rule{Comment: svc + ": a session's first packet",
-				Exprs: join(p.match, p.key, markSet(0, c.marks.All(), miss), c.toGo())})
+			rules = append(rules, Rule{
+				Comment: svc + ": a session's first packet",
+				Exprs:   join(p.match, p.key, markSet(0, c.marks.All(), miss), c.toGo()),
+			})
 		}
 		if !p.last {
 			// the variant's, but too short for its key, or what the kernel decides
