@@ -68,6 +68,11 @@ func serve(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	return balance(ctx, path, file, landlock)
+}
+
+// balance runs the daemon in this process as it is. The file is that at path.
+func balance(ctx context.Context, path string, file *config.File, landlock int) error {
 	log := newLogger(file.Log)
 	log.Info("roamlb", "version", version, "config", path, "pid", os.Getpid())
 	sayConfined(log, file, landlock)
