@@ -12,6 +12,7 @@ import (
 
 	"github.com/roamlb/roamlb/config"
 	"github.com/roamlb/roamlb/daemon"
+	"github.com/roamlb/roamlb/nft"
 	"github.com/roamlb/roamlb/openapi"
 	"github.com/roamlb/roamlb/store"
 	"github.com/roamlb/roamlb/web"
@@ -187,6 +188,7 @@ func problemOf(err error) *Problem {
 	var problem *Problem
 	var wrong *config.Error
 	var exhausted *store.ExhaustedError
+	var rules *nft.RulesError
 	switch {
 	case errors.As(err, &problem):
 		return problem
@@ -194,6 +196,10 @@ func problemOf(err error) *Problem {
 		return problemOfConfig(wrong)
 	case errors.As(err, &exhausted):
 		return conflict.because("%v", exhausted)
+	case errors.As(err, &rules):
+		p := needsRules.because("%v", rules)
+		p.Rules = rules.Rules
+		return p
 	case errors.Is(err, daemon.ErrDegraded):
 		return unavailable.because("%v", err).later(5 * time.Second)
 	case errors.Is(err, daemon.ErrNotApplied):

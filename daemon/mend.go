@@ -24,6 +24,7 @@ func (d *Daemon) mend(ctx context.Context) {
 		return
 	}
 	d.broken.Store(nil)
+	d.drift = ""
 	if len(diff) == 0 {
 		return
 	}
@@ -57,7 +58,10 @@ func (d *Daemon) putRight(ctx context.Context) ([]string, error) {
 		return nil, nil
 	}
 	diff := inWords(found)
-	d.events.add(event.Event{Kind: event.Drift, Count: len(diff), Detail: describe(diff), Diff: nft.Diff(found, driftLines)})
+	if text := nft.Diff(found, driftLines); text != d.drift { // else it is told already
+		d.drift = text
+		d.events.add(event.Event{Kind: event.Drift, Count: len(diff), Detail: describe(diff), Diff: text})
+	}
 	if err := d.rules.Repair(); err != nil {
 		return nil, err
 	}

@@ -171,15 +171,20 @@ func (p *plan) elements(have index, want *Table) {
 			}
 			h = &Map{}
 		}
-		add, del := elementChanges(h, m)
-		// a value cannot be changed in place: it goes and comes in one transaction
-		if m.Intervals && len(del) > 0 {
-			p.change = append(p.change, emptyMap(want.Name, m.Name)) // nft has added ends that do not go one by one
-		} else {
-			p.change = append(p.change, elements(msgDelSetElem, want.Name, m.Name, del)...)
-		}
-		p.change = append(p.change, elements(msgNewSetElem, want.Name, m.Name, add)...)
+		p.mapElements(want.Name, h, m)
 	}
+}
+
+// mapElements brings a map from what h has to what m has.
+func (p *plan) mapElements(table string, h, m *Map) {
+	add, del := elementChanges(h, m)
+	// a value cannot be changed in place: it goes and comes in one transaction
+	if m.Intervals && len(del) > 0 {
+		p.change = append(p.change, emptyMap(table, m.Name)) // nft has added ends that do not go one by one
+	} else {
+		p.change = append(p.change, elements(msgDelSetElem, table, m.Name, del)...)
+	}
+	p.change = append(p.change, elements(msgNewSetElem, table, m.Name, add)...)
 }
 
 // elementChanges lists what to add to, and before that to delete from, have. A

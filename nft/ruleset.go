@@ -19,6 +19,8 @@ type Ruleset struct {
 	features Features
 	quiesce  func(func() error) error
 	watcher  *Watcher // nil: nobody watches
+	external bool     // the rules are the operator's
+	found    *found   // where they are: what of them was found to be there; nil: nothing yet
 }
 
 // Quiesce sets what runs a change for which nothing may wait in a queue; it is
@@ -72,6 +74,9 @@ func (r *Ruleset) Apply(want *Table) error {
 }
 
 func (r *Ruleset) apply(want *Table) error {
+	if r.external {
+		return r.applyElements(want)
+	}
 	if r.applied == nil {
 		have, err := r.read()
 		if err != nil {
@@ -183,6 +188,9 @@ func (r *Ruleset) Verify() ([]Difference, error) {
 	if r.wanted == nil {
 		return nil, nil
 	}
+	if r.external {
+		return r.verifyElements()
+	}
 	have, err := r.read()
 	if err != nil {
 		return nil, err
@@ -205,7 +213,7 @@ func (r *Ruleset) Repair() error {
 	if r.wanted == nil {
 		return nil
 	}
-	r.applied = nil
+	r.applied, r.found = nil, nil
 	if err := r.apply(r.wanted); err != nil {
 		return fmt.Errorf("repair table: %w", err)
 	}
@@ -213,11 +221,14 @@ func (r *Ruleset) Repair() error {
 }
 
 // Flush removes the table with all it has learned. It is no error if there is
-// none.
+// none. Where the rules are the operator's it empties the maps that we fill.
 func (r *Ruleset) Flush() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.applied, r.wanted = nil, nil
+	r.applied, r.wanted, r.found = nil, nil, nil
+	if r.external {
+		return r.emptyMaps()
+	}
 	err := r.conn.commit([]request{delTable(TableName)})
 	if errors.Is(err, unix.ENOENT) {
 		return nil

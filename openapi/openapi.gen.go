@@ -842,6 +842,24 @@ func (e StepName) Valid() bool {
 	}
 }
 
+// Defines values for GetRulesetParamsForm.
+const (
+	Live  GetRulesetParamsForm = "live"
+	Print GetRulesetParamsForm = "print"
+)
+
+// Valid indicates whether the value is a known member of the GetRulesetParamsForm enum.
+func (e GetRulesetParamsForm) Valid() bool {
+	switch e {
+	case Live:
+		return true
+	case Print:
+		return true
+	default:
+		return false
+	}
+}
+
 // APISettings defines model for APISettings.
 type APISettings struct {
 	Auth        *APISettingsAuth `json:"auth,omitempty"`
@@ -1432,6 +1450,11 @@ type Problem struct {
 
 	// Instance The request's path.
 	Instance *string `json:"instance,omitempty"`
+
+	// Rules Of a change that needs other rules than the operator's file has, where `nft` is
+	// `external`: what to load with `nft -f` before the change is asked for again. It
+	// serves the present configuration too.
+	Rules *string `json:"rules,omitempty"`
 
 	// Status The answer's status.
 	Status int32 `json:"status"`
@@ -2093,6 +2116,17 @@ type LoginParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// GetRulesetParams defines parameters for GetRuleset.
+type GetRulesetParams struct {
+	// Form `live` is the table as the kernel has it now; `print` what the configuration needs of
+	// one's own file where `nft` is `external`: maps without elements, chains, rules, with
+	// seeds, for those who may write only.
+	Form *GetRulesetParamsForm `form:"form,omitempty" json:"form,omitempty"`
+}
+
+// GetRulesetParamsForm defines parameters for GetRuleset.
+type GetRulesetParamsForm string
+
 // ListServicesParams defines parameters for ListServices.
 type ListServicesParams struct {
 	// Limit How many items a page has at the most.
@@ -2532,10 +2566,10 @@ type ClientInterface interface {
 
 	// GetRuleset Get the nftables table
 	//
-	// As the kernel has it now, as text in nft's own syntax with comments.
+	// As text in nft's own syntax with comments.
 	//
 	// Corresponds with GET /v1/ruleset (the `GetRuleset` operationId).
-	GetRuleset(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetRuleset(ctx context.Context, params *GetRulesetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListServices List services
 	//
@@ -3071,11 +3105,11 @@ func (c *Client) Login(ctx context.Context, params *LoginParams, body LoginJSONR
 
 // GetRuleset Get the nftables table
 //
-// As the kernel has it now, as text in nft's own syntax with comments.
+// As text in nft's own syntax with comments.
 //
 // Corresponds with GET /v1/ruleset (the `GetRuleset` operationId).
-func (c *Client) GetRuleset(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetRulesetRequest(c.Server)
+func (c *Client) GetRuleset(ctx context.Context, params *GetRulesetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRulesetRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4207,7 +4241,7 @@ func NewLoginRequestWithBody(server string, params *LoginParams, contentType str
 }
 
 // NewGetRulesetRequest constructs an http.Request for the GetRuleset method
-func NewGetRulesetRequest(server string) (*http.Request, error) {
+func NewGetRulesetRequest(server string, params *GetRulesetParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -4223,6 +4257,33 @@ func NewGetRulesetRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Form != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "form", *params.Form, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -5801,12 +5862,12 @@ type ClientWithResponsesInterface interface {
 
 	// GetRulesetWithResponse Get the nftables table
 	//
-	// As the kernel has it now, as text in nft's own syntax with comments.
+	// As text in nft's own syntax with comments.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/ruleset (the `GetRuleset` operationId).
-	GetRulesetWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetRulesetResponse, error)
+	GetRulesetWithResponse(ctx context.Context, params *GetRulesetParams, reqEditors ...RequestEditorFn) (*GetRulesetResponse, error)
 
 	// ListServicesWithResponse List services
 	//
@@ -11118,13 +11179,13 @@ func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, params *Log
 
 // GetRulesetWithResponse Get the nftables table
 //
-// As the kernel has it now, as text in nft's own syntax with comments.
+// As text in nft's own syntax with comments.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/ruleset (the `GetRuleset` operationId).
-func (c *ClientWithResponses) GetRulesetWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetRulesetResponse, error) {
-	rsp, err := c.GetRuleset(ctx, reqEditors...)
+func (c *ClientWithResponses) GetRulesetWithResponse(ctx context.Context, params *GetRulesetParams, reqEditors ...RequestEditorFn) (*GetRulesetResponse, error) {
+	rsp, err := c.GetRuleset(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16521,7 +16582,7 @@ type ServerInterface interface {
 	Login(w http.ResponseWriter, r *http.Request, params LoginParams)
 	// GetRuleset Get the nftables table
 	// (GET /v1/ruleset)
-	GetRuleset(w http.ResponseWriter, r *http.Request)
+	GetRuleset(w http.ResponseWriter, r *http.Request, params GetRulesetParams)
 	// ListServices List services
 	// (GET /v1/services)
 	ListServices(w http.ResponseWriter, r *http.Request, params ListServicesParams)
@@ -16671,7 +16732,7 @@ func (_ Unimplemented) Login(w http.ResponseWriter, r *http.Request, params Logi
 
 // GetRuleset Get the nftables table
 // (GET /v1/ruleset)
-func (_ Unimplemented) GetRuleset(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) GetRuleset(w http.ResponseWriter, r *http.Request, params GetRulesetParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -17199,8 +17260,27 @@ func (siw *ServerInterfaceWrapper) Login(w http.ResponseWriter, r *http.Request)
 // GetRuleset operation middleware
 func (siw *ServerInterfaceWrapper) GetRuleset(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRulesetParams
+
+	// ------------- Optional query parameter "form" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "form", r.URL.Query(), &params.Form, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "form"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "form", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetRuleset(w, r)
+		siw.Handler.GetRuleset(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -20528,6 +20608,7 @@ func (response LogindefaultApplicationProblemPlusJSONResponse) VisitLoginRespons
 }
 
 type GetRulesetRequestObject struct {
+	Params GetRulesetParams
 }
 
 type GetRulesetResponseObject interface {
@@ -26127,8 +26208,10 @@ func (sh *strictHandler) Login(w http.ResponseWriter, r *http.Request, params Lo
 }
 
 // GetRuleset operation middleware
-func (sh *strictHandler) GetRuleset(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) GetRuleset(w http.ResponseWriter, r *http.Request, params GetRulesetParams) {
 	var request GetRulesetRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetRuleset(ctx, request.(GetRulesetRequestObject))
@@ -26858,281 +26941,284 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17dxo5tjf8VfTWmbPS3VPgAmPHJmvWWe508sYzufjEmdPPTPBjBCWg2oXElIQxnfF3f5b2lqpUoILC",
-	"dvp2+Kc7pm66bO37/u0vwVBMZ4IzrmTQ/RJMGI1ZBv88m6sJ4yoZUsX03zGTwyyZqUTwoBu8EQuiBJET",
-	"sSCLiSBLMSc0Y80gDNgdnc5SFnSD7xnNWEYyRtPpX3pBJug0HfSCIAzkcMKmVL9WLWf6VqmyhI+D+/sw",
-	"ePWJjtc/+J5OmSRqwohUVDEiRvDHUPBRMp5nVN9G1IQq+JlyuWAZDE+Wx9QLjketuE1PByx6PuwMj47o",
-	"CWvF7ejwtDN6PjwetFYGOKNKsUwP4f/2gs9R45Q2RldfDtv3veBPQegZ/3nMpjOhGB8uP7JZSpcsXp9O",
-	"X2Vz1ieLCcsYUZNEkkS6I1eCUE4YzdIEVvBfcyYVWSRqgmtAp4w4H2r8jS3L89TvL82D8fk06H7GC1e+",
-	"gb8VQ4rDWx3tj2aYjHC2IBmTYp4NGUlW1vbgtnUgWXabDJk8uJ3x0vdHIptSFXSDeZY0MjZiGeND5l3B",
-	"j0xly7ORYtn6UOBnosluSvmSSDYUPJZ6vVS2JHRME14aVMsdwzThyVQvQ5R/NuGKjVkW3OsPz2hGp0yZ",
-	"E/A9Hd4wHmvKWx/HpwkjA7zhmSScTldonwZhkOgbZ1RNgjDg8JbAPBKEgd7TJNO0oXfEHeWfMjYKusF/",
-	"HBRn8wCvygMYjB7qy3kmRVa5VYKMBRE8hE3rc3an+vbIzOiYkQEbidXjijsGg/7XnGXLYtRD/FhpKend",
-	"W8bHahJ020fHoV5a+3dry6n4G1t69pUviWJ3Cs9wIslcspgIPmRNciZvWIx7C0cg4aTdIRMxz+TKkbhh",
-	"y5DoFe9xymMyEPESlyCmbCq4OV2SUEkSReIkJvq2WDBJuNAvHr/AN1L9J8vgXURkPa5fpZ+xb+i02yE8",
-	"3IlOyWKSpHg+RkkmVX5e9TR4zDKyoMtmj5dWO2qdtuL2qNN4PjhkjefDFm2cjtqtxmF8NDqmJ4PTYRTb",
-	"7UC2XOzHysmv3pijGhszekfVcOKn8L5mxkA5C7MtwwnlYxaHZgkXVJKUSkUkY7xJ+t/19U2ULx/Edf2T",
-	"HTVwhBWzbEXtjn9i7wVnFZP7MCJUC6aYZeaM4EyR+hSZUNklh1En59A4e6mSNCVSNAm8YJElSr9AT3sk",
-	"Mlyk6VwqTU2E3SVSkSVTT7oWelIPW5C3yTRRflEOvDRRbCoJRQYxoZIYYToVsjyFo8jPJlL4gDuqmI3o",
-	"PFV6TFFYiICEq8N2EOpBIz9uRfp6zp5bHvYcBpcoWqr5sZE9Xn7sMLcyRzYPPZYj3+PzTKrvRZwwV4B8",
-	"L2JgeEPBFeOwA3Q2SxOUtgc/SRS5+Vi/BDSOMyZl0A1apyfNo1azFUXNQ4cfB2EwE5le19ZpJwwWLBlP",
-	"VNBt39cdtRnaOZ/NVTH6Yvb3oR39hT1A9YdvhxPVHs47lo0ZfkmPxX3/VF9qzPS1P3uXagqbGmc04cHD",
-	"PuibvSG23ffOSHgZdD/nG6nJ4bO7l60gDNpR1OrGg5PuoNttaY3MbC6t2NzWfVhBGW1Hvyg9fH8VBjco",
-	"bVPDHE7CQIxGkuELgzSRinF3rPDqdjNqtputqPy20vfz4XdXbyumog9d7S0xK76JJM0tDyBJqSiwAc5u",
-	"NTf5+nQpmZSJ4NdKpUE3OIymWtNNpkzMtaXF52n6VLQKv8iZ4LLEdV5mjCo0PR7JeDR52WM2n2kuGgfd",
-	"dgXJhQHYZ/ZWh3h340w41UqdGxQPGscs1mzeMVut9ej7hLntAO4p66QN11Tb9KzPuluxnTY9nt8H0zNz",
-	"fS3m/GEbVY+xrG1eq5LZ/CKb9+AtA8MHLP6HLNksgf/NNRsMlLhhqBFINpxnLOiOaCpZwRGDVvt5M2pG",
-	"zVb3efRcszgphjeabwYH2ZwfoDfD/K+pr+W3XI8zMZ8FXa3GqRTmOGR6jfUPwzRhXF0PKf4J7DkA7pKK",
-	"cclQ1uYQ3qEP5IRKrbWk7JaloBiNhCa8Kc1urqdU3miT4i6Komg0Go20QGCKS/wGH+nXTSmnY6Ztin/N",
-	"2Rx5xVDM9dpp3UwbLvCv1FEj9cYbgx5lRJpex2LB8b0PF3VPQJFflVldhQF4lrLptWHa+iuRDMIgpoqC",
-	"BtnFddQ/ad2jdKPm9mw0YkOV3ALxzRLOtR7etYIB9E0KVKr3hwwpJ6mgMWjcmiju4Yyk8CEuOAtyUT6i",
-	"aaqXXr8MHDFB+AuL9ym9uzbzkKi8g/7uSP0w4OLaOju6QcZ+YkNNzMU60LkS+odMKDEUmqTnsd4EyTQT",
-	"breft46Oo85JK1wRpW2we1KhxWgnOj0MA8nhuJhFspJe8EbGZuky0AO223xwS7ODNLHH9gB+bwKzCIOf",
-	"BWfXAyrZLporsqMqhldyTz6a7aXJUG3gebNMDFI29WkjMVM00aunwJzVJrq1lsjtjBOaalt42TXmPVj2",
-	"iZqQi79/IiIjF2efXr7RJJ1lIsPjnr8xkURR5KUzoc21TK8zkIJe+YRLRflw1T2IG6XmuIlaNVKwa3rR",
-	"rPdETzOjcTJUEi1rO/jCaTjPeBe3smtm3x3ahaq9hRf4pG8PzzeMIiRyPpwQrYeAvYlOAjD65cpWg0Oz",
-	"kXs0N+244/uE8fzAUqZ8HuRzcEiMBWdNPdXXNEk3ant1qAP8Gehg7xIuiJzRISMpGykiOImZMZS37+mR",
-	"Zgfunhq6Gop5GoNzZMDIlMYMfWjG9wZOB+Ng2rjHXKgGzA2Vr0dv8yfguRlnqaZ28Bcm8oZkbDSX4Ovy",
-	"j/GFvpuSmGlGTxJOjDIA+yGyQRLHjD/+wBLQVcgsE1OmJmwuyZQuieDpEjxYQb1DdlhsyHuhCE1Tsdiy",
-	"zKN8Dk+1yDCTZ5LIoZix3O+KgyGJCu3yFyxgyiQZZWKae2RFlowTDmt8zm9pmjyQ6H28DFx3A0ZaRAnS",
-	"PjoOYXSHUVRmbjdseWAErhaaLiuE2ZAbLhacTNl0wLIX4GZeijmZMsoJ6hj/VX7hImFa8ajJL9ttP780",
-	"n8c12bSviVm3p9jVdzBJSWjGyCITfPyC9HFp++hDTFMTeJjCnr2jqVZw2RPumpn3Xy8/vO9qycUwICQg",
-	"fLYsrXRtkRRViCTKDfMyJ696kaf5RJ/q8PgHAav6Xqiz4ZDNFB3gOj2JirBqT1UqAL3SR+6mKXiwjfO6",
-	"G+DQaq/9cWntcSxaGGlpm7FZxiTjCq3orUKiWJQn2oV8OOWRFKFntO8Iflna3dlmr+60MXoxcuVtWs3/",
-	"D/BqsbKdDSsL0m3rgo5gHk+9lsUA7Hq9E3EySqr1HiqBpU7orVZWH6VZf9Dr+qTcqBdkbKAXqmnuLR+H",
-	"N0LW5/Utd8sSSSZCqkJwjgUZLJH2QOPeyJASGScZG6onYkk/TqhitywjLJWwkcD+i4CsYVeFmqx/1HPP",
-	"g2x6yHhCLjKI4yf61U+iyUoxZRCyhcE5OhtJVBf4JgRzxzThqN7FbJjEjFDOFtV8Ti95oiQxJ58oOg5J",
-	"zXhevv15PHMDCdjsCUsGLUfkn6vSfLRWAfHnjZs/cxa4McIVfiIDyR2MTPiQ2bhwLp3c3f2YO68ft7+M",
-	"o6tEn2MkKM0PFpqnjJNbhokCsNl19odwsWHbp4mUyBwftYntk2ITL+kSrUk9aly9EIfshLtrbmceD3ii",
-	"DUUTFo9F3w4H4vpmIWBTTSzmYWGGvRtx70b8vbkRd4xjVmnxVnPTHHKIh+f3HMIys31IPGbPBPZM4H83",
-	"E3iU3fJJiLc0Gz/W3KcKErxIK+qcHD0/JoOlYujOqe9cbB2W3SWYLIlOmBTGuEmZUUI08K6n8pSsfR80",
-	"lk9CvKN8+RHtEvlYDTQVCwL8q54h5wY5hMCMu8wOZdvy6Lsb+d1PskyrY3i6kMXfOZ2riciSn59GzafE",
-	"CdZv9R45BvMZ+kKN/1zbb4zFW3zec3fwT7HQFYNYWe4ff/yxsVpxsWnNS/faVb+lSfo0DkCbLw0przRT",
-	"aP3UifushhlsCulUD2bLwufjfyo+sD4LiDBoEx6cgtZlrlUxE6llmBJe+FiNafuUx0POZ1oGsvgdixP6",
-	"CZbkCY7JDu5axe7UwSylCS/7Jl7iGBowppouqtaRh/mD699EbPSeaxMdNgJcLxOWsS3EkK9RY6oXqQH3",
-	"PrV8sGGDJuTfmIeh+Oni/JIpTTDSZFuBqU3Ti0zMWKYgwdckDM2cn2x6kVNuY1gXaBTrZTduAlJeDDUQ",
-	"ImUUom5W6SoleB93PO+x2UmlOzvR6XHlvTZNab1mYO0Bk8W0ack/vb2EVTTPigFoafdhcGb1wPWSD3J+",
-	"cdvRJ/L84vaYGIUR/SBiroimGK5YNqKoKrkTK1c2HIZundY3n6PG6dWXVnh4/02v1yz++vbL4f2/TQ3X",
-	"WeN1t3n1Xbf857eemq58CheguHqmYUYOnIMSTbddUmjGoOrqWX52FeEr+HllWnpnnWk932Favd7njTPr",
-	"9a6+7dpnju6987Tpe9rIKFN1sYc0TT+MgKVsoga76ZqHlJfrciIyBdUSgkMZXz+39vpN8oHnpX1qISDD",
-	"IbllGO51rMK1cg79WKYfCYlVaM3rGR1OyIhOkxRqUqDIYRst56OHzTnHR9qwNeaPokKBZhld4vDAUnSK",
-	"HtASLI90PgsJ2HjkmxvGZhKEkbV/QkilgZAIZws9A/mtnpdWM6GcwTAVfC9kvIcB6KBezuKNnkjC59MB",
-	"y0jCyZRmN0i1P+tvNclHRuOG4OkyJMmYCy0NsQAmwfIXxiHWUl3IcXx0dHhUruTQHP8DT5e2rGK1ssPa",
-	"enXKLKzxuIX763vuc4P8iydwYSakBGZ7sGGiN4Bwsai9CBs3o2LSxeZY/4BbIxN6NktOtClmjsQNW8qQ",
-	"ZCylKrlldvQgZeWzJonK5GOparcdi7y1N0XO+efARJpgJ/KJWPoHsrNLf+URB6XKkx1l654L7bnQngvt",
-	"udAqF9rAZ94mUq3rM/n5q3UQ86qG9ePG2Z3yFyNizbRdM30fFFa+IHQAsWNjGZtyiF3Lqd2VwDlsWINL",
-	"RdHdVV4E8PR5S2PVREhGZvpptbZxx53Ad3yA9hI+voYYsEdNxmnnNJznMMCDpY/EVLGGSqbMp6PaY7p2",
-	"wQx3/cuvoSbbXNYbMkrFQmLQGALGGMsXJpGkxlwLf/Xqt97qE6G5GL5enxrIBMHXh3k5MVvCNai/QOfC",
-	"2tnwfNZykt04cHHIv8L5wzE5aoDdhtDQl48uX07Y8GadIEfJnYduyFBMpxSXUL8JXDiYiS1ILJo+Ihkl",
-	"d9YRtoK7gY4GMtQjII3GKLnrkwVkJceWANat8JGNbq1XTgM3bu5EqNZzUuyjvEn0ToobvZA007s5oknq",
-	"303KVeVQ5ASmMjB51YvJshlsYx/ORs5lYCdbuW1PwVBx/9fYaW2+Zoou1s1ULPHaqFQ5np2i5mrTE2/F",
-	"2H3CKbhaU2s4mbC7FXbeikpGfHRXmOXaEj/xW+KmestDPVDMVZBOUdXF7vQ3qJ9qipKvTVP9b7yrVPVV",
-	"c0vzgNe6jMzZ1tqonIqbL9sZ4Ap56M0u+A8uGC5PPl13t9yv4b47s6wmsgfZKX88MtzuU/xt06WpKnct",
-	"qdI81ol1+4w3U29JtHZ2Eq0byfIHU03mgciaYyo+pJHNuTbpoHJiogXlVG52NbY9rsY/527GP3/7X99M",
-	"/j39t/z3VH777Z+9tPLKzVHw2TpSG3uYyRC6uCoxm0HKPmRR20KcZrB6qvJwvyM38/wHrdJ5CcwmRqwP",
-	"aYm4W+a12+Wk/X7+Tt/uvLo1IZwVjjBUfrAmAdUhJb2jGDsdM696DsrPgkoSY3FYqBfWIGGVFWkxH7iJ",
-	"oWhz61cPCk/v2mdNUfCXOippzFLqQXN6rekOsuHpXLLCwH3QWG3oau0jIiMzJmYp865enIxGFcA/cZaM",
-	"gAbNOiZIeRATDMmATRJw5E8TPpdWk6Il7Sq/Z5bO5QtCJeEjRdJEKol6vglhSMZiv3qoj2bFwsHZ8D7k",
-	"c6YUgc5nkmRzDuMF01LT4jPrafG+7ybx6bVaRw4JJL80chLTRr24ZVmIzoA4JHNu/8VukyHcpG/QRzHE",
-	"tWyM5mka9rhZ74zNaAIPYLS1kYNJGXJsAPcNCZ3HehFjNs5orK/fMDZjWZNArr7s8SldQm0Ygmp5xNbi",
-	"GuswvAQu0njT5YJlrKvuRsvxX0NmtEUgAYe4NPfeIyhI6bBtsH5XFeTYgIoEZicrOdJTKO3I2n53PpDS",
-	"eq8tgUmDq+dOfsPuPK5kVLdCcCaj42QxEVCiCeW04DS+YctrAHCo/a2/seUb/cD69zTbQ2db0x9wfXU3",
-	"Y0OVKwkbFVePnF5BoSSzTAwYMaWRTXKWpjkcGmbaw6WJSON1mV3hYtK0sZiIlJEZXUKm4jdw57c2O2PA",
-	"xihtyTezjI2Su281j86XeR7PVgnmJIrWNRir37bvK3SWqR8d7oxkbDxPaUbY3SxD2iHffHzV/tbscj7w",
-	"vGIVUgrEiEyUmgEH1v9Y1bkqFEmc4m94mQqPhSeVEa7pqVNO3nz6dEEsGlGIwY+MUJJpPt8k7ShqtE9P",
-	"S45sKGPC6EppqOXY9+dW4+gKo9ft+28apT+//S8/EKvvYKQ04SyuE+fezZ+zs1vO74Sx398UQCtmkfDY",
-	"KMQrp66Y3gYfLBxiLdAYIDlyQVLBxyDgRV6ilUjjv6ScLbwqhMltZrEvgWVllsW9Gyf2OmGpZ3NsXnIt",
-	"xdSaxuvC36Q013rLLU3nrMrCDgkFMFpIcKPy5gVh05laegSBpnEjDLYRghlenoVtx1C5YDxn9JVEsFGq",
-	"r54JbRwUhFXvUXP/vUU38i78SO/qDupGmRo8eocVqJ7wBQSpLGvGxPYXVQLaQpkqlqbS6ipab68ZDPi9",
-	"qxA2yQwzGdeF0yPNbvsQFw0XahOQNYKC1sIgw//lFQmahYoZpM5p4er9jKOPb+B0XMshnKRE+BYvJ5Op",
-	"qMsXpGKzHXxQis18BHxLs8TrzUc8kuUzScwtIRksQeID0IzINtl0tyyLDVCQXfsBTSkfMoSd/glLgHF5",
-	"Z/AvLlRDzDO5XU6Z8+3QTH6w800vhmAXyse8XkMyhDvKZHarT1gyuz32bvZrDFD7si4QmsWqpVCIbO12",
-	"s9tl5li4FNa+YnNh13VCvGI5hMmb925BjiPue01+sQDkBoxp+Dcg6vrfaUEsVt/418sP74m5Sr75+Pol",
-	"OT6NWloTNG4XfXpc2WQgOdDp5OqCB83vqnQplwbM4nk31UruHYyOM3BaiFGu5GIFCmzmgGmdJM+QuEGU",
-	"+yq1YI2pwps2Jx5YS7MSeLhQJR7D4c/e/8BiOw0YFjiN9OxsaTwcI1METMkg0cqZapZVFv8M0c3rWCXP",
-	"TML7tpyLTgl1ebtjelU58ZHAG1NotqqPIHMoM831PGOPN74cKoUYqVOTYH1E21lXHuC0I/GP3mOHfQ+L",
-	"bC0rtRAkTsaaGzM6nKyYLUet9ja/+lZz6zxmXCVqub6I1TbIUMy2Zi9dwk1V8V+46FsTg9e/5UjPGNfD",
-	"duv77cnMCefKHib3F0vdn3Oq8kBNaDFObS7RM0kSs0Saznmce3AN/XdJH9/axyJ2fHE/JHIiMtXjNu/P",
-	"HDmRkb4RtLJfwunH2gl/QWSpeNKoKvYt8JhVeDe8IS2oxGJ4InpnflcbayTBTfH5i71rdOLcE+V2StA5",
-	"CRz45ZgqCghV20ZSPAJaYXB/pX9aSc7IJ+vmFuZFox5HEkJqSJQ5Jv+myO3XzLyLeYfYTSRP/8fMGePE",
-	"nokMYcEM/lporFKjvLgpcPlY8B8Nk6AKW+PTJ/aC4+sJDvco+LRb7JMBOw3EzSTmQsna2bH/Y5TnUky3",
-	"dbwxPfbez93eeA3JM02hLCba6DLOEuQ1SM8FLzJaiRtsPyl7r09KQmDSzdsItY79cfe3jkX2sATpmonF",
-	"9RNZV7Mvck9VZQamm7Gw2zws6TllVIiF/FM57uoEsgAkubjfoCWP5mlacfYBRrl4IGaDOdY4jkSRhQUF",
-	"dH7VwjfdhO84UawOe0A7HXcr8CW+Hcibn+ykjufIMkTwslK+rnz/AiwOZNsaeyM/GkGSAHyk/t2wkJWz",
-	"eNj+1Rmh8SE+Zo3yyAwO10RjQkSqbB1biMUi8AzrIeZKJjHLPZTrS1Ol4Fc7HZ1uBJWEhdnm61x/asAi",
-	"lcgxj9ZbC70gfJ6mJGMS0nU5w9xZSYzW0SSaO8oeR4yCWUqHLEYYXgiWlGLCxbj9bWNg/Y4PSSoWLGsM",
-	"qWQkZZpTy9Aq+VoTSThnGYmpnLC1PJrD1dPqhi1o4+eocXr1jflH4+pLFB637u3vXnM7DN6zxSfLGcrn",
-	"bVjALe2WLl2nqmEXIyIMJBtmrMJ5ZYrdlWTpqEnO80CPnIgFL7q0OSuVpYNrLRbPGv+kjZ+vG1dfOof3",
-	"f6qdvAqDCvPlyUfno+ALaitld+DUhWN7p9IjlJ1XfoMmcQFuTUspy2+xB5WmzoFezhSR1PSelxVwc79f",
-	"A8fkZHgxJ+cXRgcPc4xKHhPrx4N09IQbr5CVisXbkwod2lVUnnJhbIlLnVWZ5Rvqc6u/IIsJwFoDmDUU",
-	"94tUcEkGTC0Y4w7iySjhrEnOyN9/uCgFeA1nKZZwNax63G51OuWTnxv6vZ7sXn23nZTNLLwUCzxuIzfw",
-	"gWsuaIGuadRVp/Hfepq7SONr8Oj7E/gGbAjeZ/Ra6hvzMKH+kuBd0ueCs76BSMfPcxaS/g2bqb6+MWU0",
-	"lj30TOpXmm4uBn8+JH2Tb9QHjs+4yqBQf8ASPi7S3fqYeNQ3QQwUBYJD5pUUkAiv6FLaYP3U2PR5JMIg",
-	"IM3APDQA62GAL62IM9TK7cnTetYSOm3ApGBQ+WJXbbgJuuzAo2qG/PIeku4Q7bPe0RgjYaeCu3VF6KIi",
-	"zWGtgB4N8xeaaeUXUq0IQN8CzHQgSojV7IrTrRmtD8ME+ObAud0vsS8ydpuwxfoRjZORaXUqK44VVp9Y",
-	"fSjhZCGyuGwHb/WTlvDBNkZV8xvvMeJWP4r1MeHjlzBKr6fWKYmqcUSkfdMKGeKQnNeFpRV0Z+ql1EwM",
-	"2EOSnsaCSQsZ6iYk928SHvfX7R4GOVY1Yth5JtY9hjZL0vtwLTBLk3SeobOZksxyWEVvmLZ9DLe0hbgb",
-	"+yluO40TISuUN4AYLke54GDalst6FUaAPBSSZAR6HeSM4VFdy+Q78oKeKJbd0rS+2pCnvaPOYNWfI7mm",
-	"+eS5x0V2lBiBHYGZbFb2OFmJIWlF0RT0itYEVIqfEpUH2+y3WtF/rn3s+yX2ItYiFmq87cxAgZmITGtH",
-	"MaGKZJTHYhq6TTVDEv2n/uZR9J+rltkK72o1Olf/BUzo30fRt//5p025vHkWEkDgJcOp/p8a6v9OlLL/",
-	"k145h2CE7qQP/JplOc2NUHmjha1v7515HPjjmtkOavVGtRH2V5KxKOjSOBXyRs36a03yXmDtv16cJnJC",
-	"yUrzbq85KUzf3/LBHOhZOCdT///RJ1N6c7cujAostD48j2eGmm1UCh0BnSgqPDVPkPeXisU1+EEefVCj",
-	"9YP6RizQyaO3COtHcXZ2NWGJ0ULSPxG9SzIk85k5qCSSOYIXeIGaCG4EYYAnAIkwV5BTWOx1GJShND02",
-	"Y7ytA0rgOGTfGdSvhxmxKq5zgNFHbmt7w7ZS228bMpm0DNN81rDZqe2qY7IOESCsb9knrloN2CmQ+BZ7",
-	"ytUkKhPi8yd2dABQz5l89Y6MkjS3iQx0oH7ERAySMZjUrrdSGRH7rGZ28C3LktGyxJ18/rUfJwzR1soi",
-	"2rGXAYfQZ/ndV6ySsUCK3TaW0/p+O0wWLWk4IDHwYVvs3iyHVc3LXFXK5kEHnagQaDmUK/xxeBIBRCyQ",
-	"oeDMUG7JtPMItho0FNxfmWmnzFOY8/H1S3LaOXq+KZeoGuBDcw995LyZPRalb80ucjLtIaWpNhfATCmP",
-	"ll7A+X2pbjCjxSRVk5Icm2dJI2NGD981RRy5ALrU1XxLXPXo9NQRkNiJZ01EGrxBb95cAv7awoqqMJ68",
-	"2wUPixExOIQh8WATvj9792qXtVmN1izBU4kzyNfNx6ig6rUKu2OeSV9s9aOYg+UyAqDFPCkOavp3BPQY",
-	"ZmIRswrYAzFSTGtCUL8Lnh78xGieprUBQzD90KPpIFJHKVUgb7CTZDmEun6DrJ2ly2Ysu0ZSlJsmhYlm",
-	"+m5DuCw2IV8DJwojmczxPNb49DSRctM8DRAJhyZ7dtIFCGvNr3BxbTKRK74iCC28vaW1rf2FgemGvmEe",
-	"XOTqGzb7gwqDml+ohHD5yGiMMbraGC0IqF4zzR/zVT0fvtwNGmblrFtQdwcTBc+t88l85/IFdjNzDe0U",
-	"p3GNkis5x65B9+qy34qcFy9nNn2EH4k1E24q9tjF6+hTbT56i2ZGeT7yZskKd90bb/EOOeD6dq/jLPnZ",
-	"I40uU6HyYoQsWec1VYnpCGb/ZUPndG1Z3LJsSfS9thCfyhtkczZRWLE7E7XTNLmLN3LlDJh1NRPN1+2q",
-	"YmOMX/DR2zMVtz6eW1pXzhawtmQBNRc3bCnJhMY5cLHTrrxOxZG4Zbt5U9+JWz9JAK14S9fTFLatonS+",
-	"8DJ4j1dRUl9BJt7VqTX9yk2HD9ntsFOzi1VFBE9RrvyxDnFWlw3n+7NOid7C/TNLLXlx8wiSFu3p8Vab",
-	"yJrySYlHf3A1IgVf9058njKTK7OSq+Qt8z7nhI+0ySCXXNG77V+G1/g+fGmzD8ofwJ7ECR+m85jZpmJF",
-	"MM80qYC7vC7Ny6JEaCVZLu8/45q4Hncn9t4dMEkkNXooZBy59q5+UdewTmxPWPQsQfgCIk1f0nJL1GIm",
-	"RrR7JwENcj3nFb1KBdYcKFvxC6x4SiT6xGoajSY8t5JPeXjSWWdQRbOe3REUtwHwrPXKeaSHqrXR8yjI",
-	"giYqr+qGLi9uNCCavsh1ZeO7EWlsAtMQZAZHVdHIx6WlvKfPOuiLSY1200hHDkxh07ajtu5N2xoBE90T",
-	"SW5ZJk1PeUtA9nP4qJeOYsaXNcgIUnWAlBAkBdo89oEI+/oQyK9BVCudjx697dMNnkli0SpzrcgHg9sC",
-	"GnjejjAmVAqy1hucE25d8y7XBHgtY7g6nZy2+7SK3Nhtd/8Nm0QV3Qa8jnCGAfqZyKy1h4lEMNiYKNEk",
-	"7wXmZOQ2+pQusUurZXe1yCbPfy4TTtTubIE/LneTcmFtbWOpdZKANjj2IcfwRprYEs45tu/dHNPZJQ3P",
-	"7XblspO88ZXHcUVtTtcYPCdaZrmWOOV4nqEh5vnLdxewiWTOM0aHE4Q9KmosyvLVfrSqjMIpEC7Gajpy",
-	"+bKIEi0GZ65XwgyzixEPvIR59SFsx1FDzWepBf5MhhPgR6ME1WA7UvPJGsXJRZ+wEkw2+Jnd6Kk/E8hr",
-	"Vsz0MZU5PHKTnBHMQAxNziNEItcqu1+YsDCcqxs2U9XQGGu+h5wGO+3Tzunx8/bp0fbIotP97LGRn8km",
-	"/iqTVFOjzToruGue8QXQCfqXlEKjf85VRoc3RrROqCRjyB1bYcKO5WJGgo3btpjPISQOJVMDjEohE01C",
-	"5x84/jQf2bYDf9iKnrvmVdu70JyqGqGTy1Llk00NsAPpOv3En0kiFtygzZhQ5LMS+ZsPTKn815xlNPZr",
-	"w6ajnTuyvLmdV/OFIaxsDiTLoLJAMkGnLM43OmUjZcDRukTwIfD9Hre7jm2BjFPVTFfbmXntF1XwFEwU",
-	"S95ZOiqn7znjTabQHMgAgN6yzDtno1Js72Bj76uCGrdsIxeUKFtDBxowVwQL09c9dCsCyu7HutZrSKgk",
-	"DMLCZFnVlnKtwNHNt+VKlZAxd6wz2ptOv7TpVBvAdG8/7e2nvf20t5/29tPeftrbT3v7aW8/7e2n34b9",
-	"VDKaNlgkTxH929CO4rcNV2wGXpX29UDrAV/nWQxb/ba2Hi9LNJuwunlWBgrcl0mTKwhUQZhdCTIW+r/a",
-	"DgArAZrBFQpIzU/+JBIuN3xQMgZQBiasr02FVCzqJj1VIS7pg7v1q5CyROGIIh96ugZTdRNCsKixAiZT",
-	"GhhYtRCFLjpj9EYzDzXPeN3PWHR4z4hfmveaIhzL6VD/pVMoyBnSLFvaDaq5RnNuOeG22TmanMtAa05N",
-	"G7i5flbOtaRTufELZMnUQ9InbFV74SdyJpvvaTE0S43uPriVrXhCisPpuCH8PKgCLb0SWPjDCFs5G7X0",
-	"BdRxpGmhjU0oQjnkotopbFg7WuYzx1XfObbfCUvqnk3bEdyfZz2kPE5ibzPGM+eIbt3RHPM7/xyWreC2",
-	"WAL3DyFHEfBXmljzMC+sljNxgyUmoOfZCd9wUwK4GY65ImOkPKOqpmd/AFxbKtW15sO+bG/Ep0Dt2WKT",
-	"QUuVYRKv8IaNABsuAsKqSuHuofJ3qku9DXPOFQop3KlVBdK/X7McJGClRBESswfaJuCx/1EHRrcWTkiF",
-	"TPm0JkUSVRIkW+DBC3xgWBWXmB2mZ+bpbu8GJvY0ymTRreN3pkzCwL9uHpujqvw6qWx2ABtWQFamlYps",
-	"LJTXafcJGJYqSvQHDNA0jP6ird6pyFg3hxvHEn65Q7poXOOrqCKvpKRiqTpWQxjSsrAkT56p6hKR5wQo",
-	"oWhaoafmTkG+rm/X0YPw3UX2aLFbmzJIL2367CPQMcIgiRmtruqStmCVyhtpS58fk5D766b8WnVDLGpr",
-	"/F+nq2wR68wbyuZxVJM6jBvj3Xi/0RzPpzNZ2SigkK3Qsqqm8QEthNff+Tetl2F/4ZrLiMGmayhl8nCD",
-	"ZGpdRUVrPCJpYqCQYouDis2+6lrMqZDqGp/YaPnDHW4FGRckE2K6y2dG1FtY84Npdv6I189Y3qZi9d0p",
-	"U8W7IbqrkjQFS1NMWc2tKXpT1uKTTrmeFx/lYY0rq1+oaLYDEtw6GHZmgdLMwJyuqUjdxQqXtrJMPisU",
-	"HJrT5j+ebFYNaV1AjgEMVuhog3Q4RKhRzLbY1DKi4B9FTobtRuD1bRr9rRbKXGXq+gOqyRliKmwv/0aF",
-	"+hrLz7ffbqy2bTf66qI+OX7eHfBzcgb6DGuc9SuMxQdhWNhF43STCHAEYGqmCWQ5QhGuocbP0oRtFdpF",
-	"jCUM5nznh1a2u3hDmA/Au+2/cYzGeliJlTN7SGbQg6ZSz+w3kyoF0aD6wzvPylk9hUGIG/+7Mwf/p+g3",
-	"s8P5/sAZWdClg8I4pNx4bCubchTNntZfZnqnFh40ixBhXweosO2jY4vMWCAm1UdAsE2jnOyHo625D/5m",
-	"gGnqtDgkH3iK8wbPkUE5hyUZMJvqVHuYCNC8BmG+RlbmVNU7KHi+1pxjH0ZEsluW0dSOGhtYWN9sc72K",
-	"DzfRS0qYPlXZgt/jCbMoOs4lr0NhLKpdaQsqyWCepNhHoKr9kfS2x3b75G73KtjXhKbP/Fh41gFRcOdZ",
-	"opaXevFtIbW4SaoQJi4+XH4iB7etg1SMoROygbxHSQoP5s0YEHjiusjIsHQxS0zCUY4fvupQgQvQ2ayP",
-	"bzGQvMj0+2SWJRxaFTdBIuixB91gwGgGLZ3MhwAv7P7+3sCir33n1S3Llk7vJfOpWDAAZjI94MmEZaxr",
-	"NQFpWzskuTcDej6wHsdEg9T1HITWsCHQa5JOGbTAkhau1lhwo2RshDng8TR7vMe/++4M9Mbmd9+RD7cG",
-	"GefvPLkjUoC7lwuLUywJZyxm+nTrGz+9vLBYKBIZXY/3zxDb52f4Spd8D0tFPn3426v3/ReE4queSQJS",
-	"Tb+yr4VTH5qLgLe7H2LyTY/nxYx4S5NgChIn+iDhLBS9YdI2HBgwQPFOlJnXS+No+u47fBL4MfxmPPuk",
-	"/+oTHdsPmhVDgHRnqZrk4u+fwh6/OPv08g3syg+v3r769CrH5GZ30M96oRlcgmCtes3756MGMK5+l3Ta",
-	"J05+Z0g6rXaPY4xCiimDrqgslTgwA/Ct3zVllC8meqvImR174gQlFuif178J3uNxIm8MELdjCL/A21gC",
-	"UmREk1SGhJs/nQ/qb8C5Qwx53uP985hNZ0IxPlw2/saWfWgpApEcyJ6YiAXkSCEiSJFQaKPU7Q6ZiHkm",
-	"XyDhGiwGpx8kJqNC4l7pWx/ZLKVLFneJyuasbzYUAM2/+w7xxCgoBoBoBvp0SPpaXegbEFz99j5qE/2i",
-	"g9g4F6s5lVxC/hRQyWWeRrTE4wdtydEw3pBdZftt69t7PM+1JXMeswyhQ0x/DID4xThOH3rVIeGBYMfk",
-	"OZoNJ2ZgrwDv6LvvcqColE1JLIbzKbgbvrFQS9+aSJw+9IhYAChIBkXepLf0uNv/rEnO+BIbqg0L+LFO",
-	"1Ml7nkK40OISd6IjpIn+GeTmhqTTbln61Qv7RuhdxL5vhu8YR+wE8Bv1Wnbap5hgkyZDxhFHENsTjRKW",
-	"aW48o8MJa7SbUcHand+0EJlPpzRbBt3gLV2yrNEh2HMB2/ZlYE0BJrVJvJMGscAGWzTfbeagQlZwBI4w",
-	"DFrNCL8lZoyDkA4Omy0Ykl4uEFwHsRjCP8ZY/52zo/M46Ooff9DXtZzEBr9wbzuKUOhxZTt/sjt1MFFT",
-	"7K+BiF9BN+jNo+hw+P/FYqilC9E3wE8ML8DY8QcjRs4uzvHSgXPNiivqs9rvQ0+3vTHGGTvt0yptLJ/P",
-	"wSch3lG+/GiYv37uCOe3+bnXNElZjAk1I9umcPMjH7DTkqNCBN3PVy4tfFrRlgyMm5YZmvhnTMzABazo",
-	"GADVULkJrvQ7DzDL+edNu/nGloxs2U86m6XJEB49+Ml29bTb6jR2g9EbGLBA3KCJZ7dqc/AYBuLZv3MF",
-	"ysTvdANdSL5ZJoYY4UfYnoptmzKVJZsP4Ttzy077pk+9eXfD+ryqzxG6ug6gAW/5EP8HefPq7QUpa6aS",
-	"lKM9mA2B6l6zx/+DfPrHxau1Z8Z0PtZKX/nnL+a5v/SC2xnvBffkpNU+ioDB7nDwzzm5yMRUr/9cPpMI",
-	"Z4PeGCSmqLV9h//ODaDjz0ganeiwBiWJbJDEMfoHfiGaPaozsL/zvArmoXSeU7ahQRBMxTo7RC0GkC9v",
-	"qNrInKblHpXyxdnDx7Ila7E8RCbee2gtt/nWhQwnH2aMn12c51rMH0TiVHEpaNawUbZ8BPRB9Nr/dsXL",
-	"pxya9Bc/qw9ZgACy8RGfp+iKoVVFdOPmq5P3R32CNXovVJ70BqV0hRXJ4hdgwurh9U3/9MVk2fxKYtTW",
-	"vGizwelo7aXQ29bBcMKGN64k9XbUsrDOKR3eSD1HbTfq9YUmRdL6NGw3aQpogDHkcq0R/Uv84qM5FzoC",
-	"oYPoHbBr65iFKCkkV/D5HTluttrNw5PCqDCFi6vHBN6jqWIphyoljQXhTDWT2W2nmcyuRyJb0Cz+Sws6",
-	"eZvvIcCw/Zzndk1+jjljfk34uON+XpvkkKbKoaTQ0JBNt4PaKSjitFE7gOCtR7Cw1uDL959rgtv/iwr7",
-	"6Hj7E++FOhsO2UxZOfxHVRFgg3Kw60rVQB9UYCebpMlLvMNprC4rveDFLQfno/eCM+Njv/Ify80Tww+/",
-	"hnNwHwaHUafWDr8TsTb+DR3V+M47mmrl1D7xmybX9vanzjlgjf+Ryfv/ZxiVwlh2ya/qk0lhYGKp67El",
-	"aMXvVo+iU9dWrueVwAmC30HJcxd6x2HMCUrGxBy9UT1e4L1TaTyXbpI81kOCOVU+ZrP5w4+ZDWM94ETC",
-	"jn9vcIXry8gineazWxX12emBG7ROT5pHrWYripqtQlRR27K222qddvSYvU+0iycG5Seu8iQLf1fvvAp8",
-	"ZTDtZtRsN1vR2tvMZ25nfCcBCJtlYCHK0StT6P5odvdHY13Rab0lSBMMcnZaNXjdRcbyhrkFP+q0Dmux",
-	"vbc0w35andZRnZWT85kmHha/Y3FCPy1nD2TKJ7tNLO/q/8fj6IXRkbdj/mzhRDV3sNHc4seScfIRG9Bi",
-	"mm6RSldllBRJl36jBIMRQLZdcFrhEw2pMkanfS0O4F9aaoAalTUgLoXv7ZJ+EvdNpAIiU/D7M0lgkCHp",
-	"w98Q7UqUhHYHIenHVNE+pp/cQi6KJH+9/PAeQnNOSRR04sFaZBM1eUularyCAZ7/0CcAVi6tHMt7V2Du",
-	"pYncDeajEcua5NNCQPp8j0P0UkxZl/QR7RzilkIy0gdIckRMwTZblC9tVupCyzSb/YpdLSHe1ONDm62v",
-	"VwYNtz50E84DovDCPKs2ibF/5SgP7mRzbkJrPW5A+MkZ+dc8Ycquvy3MmU7N8mdL0jqySW3Q8xZAixa2",
-	"CBxoq8fBnd3jPQ4kuEgg5mYL12FtIM9Ehp44oKn2ZmCuSuWT4mOmXtnEzN2k+Ntkmqg6MvwlxB7hztXc",
-	"njTfHWELMDWJSaf1C2BiCDq12FcNW6V4ZZIg/jVn2dKxaRPI5ixkYp5XU2pkvSVFyk2wOWyvg0Jvmgod",
-	"YD+GIpmxNB2Q2/6xFxms9US6bczpy1xJ8v57kHeEBxXLRKhWDIcsucWytWJkR6NoeMoO6fPWoN1onbSe",
-	"23FiRLMYaOkcl4brNrrurOfMXD2dryMvzwANLYkrxm+aAhkS4mxxbWsqQXtrnTQPm63uUeukHZkmq6vX",
-	"o+bzbgd6CDmFb2YXnT6vRV1iMOkeDaLhKX0+YK3RYdzudCwsQtAN2lH7uBEdNqLWp+i0exh1tbrZPvwn",
-	"HBA6ZkH3sNVudsKVCcYspcugGzWjw5OK6Z4U0y0flcfPG512kEBpE12/1lIct8xSDJXI9OTjaQIAdqZt",
-	"kv0wuZ3xbtFIDxIyDMhUEJpitaDVft6MmpGe6WGr3a4ilNNi5dAya5hMkKBqrK1uq92Mos4/d1HB4cQY",
-	"H5QJmbnSuhw5S+IuWSNoI6C74GXUskbRLvnSC5K4F3R76wegF4Q9mAFcriI9uEvPH+6CV+tfzELDjxBb",
-	"g99gl3tB90sv32e4Y32ne8F92HNIC25bJS54a0Ge7j05gcI9ZqfhBtoL7neN8L0yBS97F8sf2cUiMjIS",
-	"aSoWJK83qfQjsrs8YD3zNre9VGxGBksiFZtZh/4SuoGCvprkCWN5b0Kb8QTJjDFb9/rbb+7sMylywiCV",
-	"8zG+kE2MvqhOdzwQ4HkIir75QefkZHjYGrXjiHYGz9lp6whR2aJW/QgSdoHawRVRf4JO5abfV2Mn5Dhs",
-	"pAKgh2A+c3EXfEtkU9U/+x06YXBL07l+1eoawa6hXGw/Pz49PGq1np8Y59D6zdv2wqLAOQBshZRGIbgm",
-	"olOhgm77+PBUz5fNcBJmEfI6Kkz3CFqHJp1ejPJEfsCVWF0SwO1cGZ8W4GtKrXmxI79NfzGJeXbuU1i5",
-	"ZZ6wSfNRl7QILj+Z0ps8/5+sLl5ITnDw7iuLMjDzWi5KucPY+VKr7TeQLJ0/mJWe0otI9BrqhdG7SaI7",
-	"etRqRYMO1T91otNDCLZazeRZaRS2uMxZDuwYlt8fmkxFgpLsKrTzD7pB5JSndYM8qFlfA9Hsh9sqpvuw",
-	"ur/8hM5mCISHyj+cRF9matUnzWMu58ofgU/vvYW/bZffH1NJeIUCGJ0oSOQGFbNggFUKA5RgoJqgDav1",
-	"0GMqxoiuvSK/Oh7dIhlzFhNT/OOcsUumGi8rKkIgTg3XQsJ4vGq/l1Pj/vKCXFA1+cvBC/KO3jXOxuwv",
-	"0QvyRqnZB54uX5BLOmWXiWJ/uVQZcqQN2vRvOZvtCVNH9K4Q3EJLBaaYGEJyXi3xtUF3iqmcDATNYqw9",
-	"MbnkEjJQzK6ZJs9YpWExsMHRt64pIrH9mnqi8W4HWTq4/u/2XfqP//NXyS6/nw8O/3v8j8vvl//88bU8",
-	"f/M+/cfhX9P45fe3/0y+v43/z3l9afQWpvg1NEAbuzO+A1M5ajzytcd3Dln5aukXlQJ81XiMk68mKcOa",
-	"DMHWbdnTn/uuwSeO1NZqYxUKmiuCp0sotdrIRP7x40dFf+ys85LOYTvaxE9ekEt9yFgNvrLXA/7X6wFP",
-	"zcMT7mPhRo5nRctCb1TtTLroKRPMi+BiAfWR2OjUdjEUC246GWKIywR4pDffz7ZKfCx3M5aDMg0KWF5I",
-	"+YX8hx4Rg3oP/K3H73u8PsuzQ9yU07/Dd3fy0GlmZjB19kl4v26WEh/BVCXuxyad2MWp8R6mcwxniixm",
-	"Fs4gMcVxHqUnkeqyiIp//YjkE2QEPiR4VTTECVxwVScFCFKVVlOS2lHU6saDk+6g220FV6FRcMBrhaGN",
-	"VkXeUsnBVYBxtTbmM629vV2R41T59itPfxnbISZv4VL0bSl3JDE9RUptQDa6vfgIk9zAV2V8Q4HTwcNi",
-	"tpt0rBwGqBtIAIYPwidJ0Sotab5lXU8mV7l7Rt4yw0nwKnenKLpDFOtg2jAUPRZMYwVsnNBuP28dHUed",
-	"k9ZKNwLsJ2BA3hDSH0H07SIZ5PoC/n2HQJcLzF5ZZWlTUvRZR5MJq9C1Wq0MAISbJUOUGDOL9+yo2vqh",
-	"bao13AMj2afk7l1BtnY6kcqXg5X/5Nr8ZTmFsBiXuWv7qY10/2TsLQnLjxg8sG4u16A+84KXBtVpb4jt",
-	"DbHfURolkm2R7e4/vis66oEtFr4vO3HXsbTzomOaMZKjyIYWimYFYDvBKFliQLglMYk36/otXngw3xhV",
-	"aqI1hNoPJhvot33S60nnIuX8ESnX+yToX+v0IiluO71hZX3Xww/QYwu8zJf/qBVeu56+vf75SGfL1iOw",
-	"G4Eb8swR/WZ+iEKAQHrHsjEjF/oOxFB6fnh6/G2XUAuYZPPx+TxNsc+hlnBmyk3St26LfmghkKBYLISu",
-	"rhSQ24r2u6ttXbGbq7ewTI/oaUTkw3TqCwuy+Hj28L/+qO9LqPbaw5Pr/gj/J8WUGVZVhhCqZKW+itp3",
-	"5gU58rstj9UczzirzRxl6PA8ooR4QSjpS8bivuWVPZ4/js2qoS8p5rvBLQB1yYXBSoQUUjTAK0psH80H",
-	"H11j+1hXxAO45t5/seede975Nf0mIrNK2oNdKAdub9Htkb+8etKyQ8y2xR7l60HA7+3L/8hBwD9UpK92",
-	"cMhs7fbgUN4gei04xIo2Eftg0N56//WiR9TpVzIoWJblo0XX1Mdb8hviUN8XTWx+8TiU+fbD41DmBb8P",
-	"Pe63ajTvA1e/FwXsLI4LADssPFjXvxy+sV3/Ovhi/lU/qqW1lYTPGUDto+uuukGkL4L1YI6zj2DtI1h/",
-	"DBifqbhlDhRlhdCvimA9/AA9NoJlvryPYO114CeKYG05Ao/Qe7fb5oaaHxHwapL+lx4awL2gS3qYhdoL",
-	"7vuIJyJJogA+8YaxGYbAiuwQLcKh8w4XhLMFEdyX1QyDehqR+TDt/BERrVV2sVfO917ZvTbxS0W0trHW",
-	"uUe7mM3Vo3nNLxA12uw4eABn2nsb9gxtz9B+u2Gmjbys2s2RmZbtlZ1DEJ1lhdGtFmubxkoCEGcQPNO4",
-	"YMTIoHHKVKhSKTQ2NfACNULZjBvwyNfYdF4wxY4DIVJG+dMiH47oNEn1KiezW2ifMKEZ84MiMpoG3ah5",
-	"ZG6Cf0dRq51X/rSjzvOVIFHxjkHVOzqnpycn7juOV4q+ZPIzw7KiHQJDeic3dWjAecKG0eHEbmBIKMEV",
-	"ae7Z+d409SZXPjNgSgXrgT8fG5XZzLQOZhm7TdgCyhafJPbjAWuieZNUG1dH+KapuGUh4nWZ7pQC/1HA",
-	"1w1NV9h1cxXH7Wesv3pp045sM05GI5Yxjtj/lrmRITbxXQRXT1Fgqrfbz5v1PsRBt3X4PMI/zG0IT0qL",
-	"Eszjk9MwUCLoBkNswYN3DNw7WsUdVw43PjzsPG+Xajnhcl5X+iXIK1iCbpSPyRnQlX6x0nwemufd1wfx",
-	"MyS+GUtMf+Z/KZLYPmC4F0lWJJnDkvPsdXFULVDc01yVbMWFm2s1ZRQ8lEvTJOYsxzmEy2lyyyShkqSC",
-	"jwnmYpEFTW+IuGVZj9s20RLwwyU2tGbc9LteTKiChteA8Q9+0LFgstymG/J4NLuciDTu8RFb4Ng46afJ",
-	"NFH9kNBUCtNbGdpMA/I/dMGmpot112BrsanQfFfcSEC47/GBPjMsJnwOxQpQTG7dshYC35dUixATZjV/",
-	"edD7S6fpKYBNItSonj8x6VnabHL+0gujT1UZpqlA4awAkzcQphvA2R0E/DZ4zhXL9Iv+7+eocXrWeE0b",
-	"o26z1/vc611d/flPwTqa+4bJcZycEbflodOKERcG4uPg7/NRYFeIG7YkAzZO9A8myC0ZwoM2yXtobA4Z",
-	"ZdCH37TeLw/4ZHjYqhjzDVtezzI2Su6qVvqoVV7cb/Tq0sborPH66kv7/tsvrbB9dHxfa33BCjKn2NLP",
-	"hMpJebgezPXqwQMebd0V/xtbvtH3f0Ug/03IuwZKxKLEbYLOpVJda37lR5n/5zZ03RS0QfwI+C/i3LJf",
-	"A9XVapi9vG4/DymPkxhTJj3A++vTPS2ueaa7AVf/V5z1VRhwxKRqyxMV7IATArRcBycEj/TexN/rU+UM",
-	"TBfBuQziYX76eka+/cTBlxu23Jp85WRVQa8KNky0+kI5WxS4AoyrbOliCeCtW9AECjt1n1G1Px+PdN2/",
-	"FtnY+M4sXXnPVHVtfgU5PhTE/w+hFuwmECs94Hh5LwX3p3zN0b3xsD4uB6uSEJ9BrwSScDJhd9CtW8ut",
-	"vtVTPWbUyoEEqwRQAMNy54cyHnRd02rSNcbV1ZfW8f2/K0ytb3221lVFffCP1tMBvfQTPoZmgKEpQrKr",
-	"4Ap3cIQoUTaAyQeOFcDY0Q9KgEF1sZ1ioMYpF//67Sj+sV8btpSxigC5dOCJehxVIEUV6xIuSP981IC8",
-	"DCiWWlBeVV2sGZjLrR8IE+7aO/Udxykd5jCwTwz+bSqqc9Ys0vhaL2auMcXldmUrBttvVtKYk7BR0Oy0",
-	"AdZ/Xnm+bdMjqsiADemUlWgTa94tge6F0t4T/8fWjC/yemnjgePerBZH8FrbUdENPXxfIkC/GBEuFugG",
-	"T/iQOX7vZ1Kz90y9MCIGfcLYnYlmzAErf+YHHr+EATw6lDqfziT4igHlDoKFneeaCepPX8eZ0JejMEiF",
-	"VNe2c7H9e0SH5s8Zw0ZM3VaI0L/GDzjPJKaTtFqdMBhmYhGbOKVp2wv/vmFsxrJrbK+BL8Q2wPBPLq6B",
-	"J8M/ByDLItu4TI/4GAKxCDisr5hmSvYSBk6rWsVjS6nuYavV7jg4vTRwvtA5en7ccqOvnei409pUlG3e",
-	"2n5+3OpohcZ2sbwGMvC3nvznSrf5/OvRcXS68nX4wXwd3r2K0GyFYveo1ToNA3abDJVZzp9EwnGNS5jE",
-	"maBTCfpX5H4MgseFRIr0mbhh4hb2Se/pnOO26auHYbCgiUJCgHXXJK6vlCZ80o1QYNa3oYDYKwTbKBnP",
-	"Myb3CPO/prliNmETrDyw52qeWRW20Vp0khHJhhmwyYyBpn3DZsqPM/EJv/PV44BPGC/J1Vv/OQm3Nb+p",
-	"eoOjmtqWgJmYMjVhc+m8JmM03gULHFZ4u4cfN3zfnnWvdJWVLnDyK3tKazflcjpwQXt8U7el2YJtjJRI",
-	"IidiYSLVgg897VrxpAAJ/6qtuLYfyJ2O4zmfzWu2Xm090PZ+MGsBksmgzexXazz2ni1wT6u60OiLIaYL",
-	"FITz9Vp8vRW4otsez+/bN87a286/T7x2ZXhpVW8uZPUHXzSf2BJTRe+UKd5IxryRcPCl2nMb2t53XECW",
-	"G3YO8YVQKxh8BWN4JqF9Udm5XWJoHrc2/G+TX7tGptMeNGMf4n0a8IpbcVPnMGrL3YilqnDv/5hbHmvf",
-	"0FkSdINWM2pGQRiMhX67aDXbx03T8xoHEtziLbVFvR1fhaTPHWzmCyYTA7sPgWJ4dnG+9xY8okvjWm+5",
-	"25xiLNnhJmiyqyRuUA1XaNv8Zlx21UzbJA9j7119p2nz7typefk8S4NucACKuhnZ6tvempCNgQsGRxeh",
-	"5IYtQ0IxOgieWQtc6FQMWqdiVTwVJlCCMW6uZcb6nv4RbJkcTwrAKNC+mdFM2XjNDVu6o8GYZ7g+PSeX",
-	"KrSFQxO2JDRjNhaU/zYWpfkZJ6BvhEWn7ZBMxIJM58OJfd3SeYn1AnnWCLQC4xwHSe88ZriWf2VnmdBX",
-	"tRrP0pHzlCG6+6v7/xcAAP//",
+	"7L17d9s4kjf8VfByZ0+6eyiZkmXHVs6cPe508sYzuXjjzPYzE/mxIBGS2KYADkFZVmf83Z+DKoAERVCi",
+	"bKdvq3+6Y/GGS6Hu9asv3ljME8EZz6TX/+LNGA1ZCv88W2QzxrNoTDOm/g6ZHKdRkkWCe33vjViSTBA5",
+	"E0uynAmyEgtCU9b2fI/d0XkSM6/vfc9oylKSMhrP/zLwUkHn8Wjgeb4nxzM2p+q12SpRt8osjfjUu7/3",
+	"vVef6LT6wfd0ziTJZozIjGaMiAn8MRZ8Ek0XKVW3kWxGM/iZcrlkKQxPlsc08I4nnbBLT0cseD7ujY+O",
+	"6AnrhN3g8LQ3eT4+HnXWBpjQLGOpGsL/HXifg9YpbU2uvhx27wfenzzfMf7zkM0TkTE+Xn1kSUxXLKxO",
+	"Z5ilCzYkyxlLGclmkSSRtEeeCUI5YTSNI1jBfy2YzMgyyma4BnTOiPWh1t/YqjxP9f7SPBhfzL3+Z7xw",
+	"5Rr4WzGmOLz10f6oh8kIZ0uSMikW6ZiRaG1tD247B5Klt9GYyYPbhJe+PxHpnGZe31ukUStlE5YyPmbO",
+	"FfzIsnR1NslYWh0K/EwU2c0pXxHJxoKHUq1Xlq4IndKIlwbVsccwj3g0V8sQ5J+NeMamLPXu1YcTmtI5",
+	"y/QJ+J6ObxgPFeVVx/FpxsgIb3gmCafzNdqnnu9F6saEZjPP9zi8xdOPeL6n9jRKFW2oHbFH+aeUTby+",
+	"9x8Hxdk8wKvyAAajhvpykUqR1m6VIFNBBPdh04ac3WVDc2QSOmVkxCZi/bjijsGg/7Vg6aoY9Rg/VlpK",
+	"eveW8Wk28/rdo2NfLa35u7PlVPyNrRz7ylckY3cZnuFIkoVkIRF8zNrkTN6wEPcWjkDESbdHZmKRyrUj",
+	"ccNWPlErPuCUh2QkwhUuQUjZXHB9uiShkkQZCaOQqNtCwSThQr14+gLfSNWfLIV3EZEOuHqVesa8odft",
+	"+vBwLzgly1kU4/mYRKnM8vOqpsFDlpIlXbUHvLTaQee0E3Ynvdbz0SFrPR93aOt00u20DsOjyTE9GZ2O",
+	"g9BsB7LlYj/WTn79xhw12JjJO5qNZ24KHypmDJSz1NsynlE+ZaGvl3BJJYmpzIhkjLfJ8Luhuony1YO4",
+	"rnuykxaOsGaWnaDbc0/sveCsZnIfJoQqwRSyVJ8RnClSX0ZmVPbJYdDLOTTOXmZRHBMp2gResEyjTL1A",
+	"TXsiUlyk+UJmipoIu4tkRlYse9K1UJN62IK8jeZR5hblwEujjM0locggZlQSLUznQpancBS42UQMH7BH",
+	"FbIJXcSZGlPgFyIg4tlh1/PVoJEfdwJ1PWfPHQd79r1LFC31/FjLHic/tphbmSPrhx7Lke/xeSaz70UY",
+	"MVuAfC9CYHhjwTPGYQdoksQRStuDnySK3HysXzwahimT0ut7ndOT9lGn3QmC9qHFjz3fS0Sq1rVz2vO9",
+	"JYums8zrd++bjloP7Zwni6wYfTH7e9+M/sIcoObDN8MJGg/nHUunDL+kxmK/f64utRJ17c/OpZrDpoYp",
+	"jbj3sA+6Zq+Jbfe90xJeev3P+UYqcvhs72XH871uEHT64eikP+r3O0oj05tLaza3c+/XUEbX0i9KD99f",
+	"+d4NSttYM4cT3xOTiWT4Qi+OZMa4PVZ4dbcdtLvtTlB+W+n7+fD767cVU1GHrvGW6BXfRJL6lgeQpMwo",
+	"sAHObhU3+fp0KZmUkeDXWRZ7fe8wmCtNN5ozsVCWFl/E8VPRKvwiE8Flieu8TBnN0PR4JONR5GWO2SJR",
+	"XDT0+t0akvM9sM/MrRbx7saZcKq1OjcoHjQMWajYvGW2GuvR9Ql92wHcU9ZJW7aptulZl3W3Zjttejy/",
+	"D6an5/paLPjDNqoZY6lsXqeW2fwim/fgLQPDByz+hyxZEsH/FooNepm4YagRSDZepMzrT2gsWcERvU73",
+	"eTtoB+1O/3nwXLE4KcY3im96B+mCH6A3Q/+vra7lt1xPU7FIvL5S47IY5jhmao3VD+M4Yjy7HlP8E9iz",
+	"B9wlFtOSoazMIbxDHcgZlUpridkti0ExmghFeHOa3lzPqbxRJsVdEATBZDKZKIHAMi7xG3yiXjennE6Z",
+	"sin+tWAL5BVjsVBrp3QzZbjAv2JLjVQbrw16lBFxfB2KJcf3PlzUPQFFflVmdeV74FlK59eaaauvBNLz",
+	"vZBmFDTIPq6j+knpHqUbFbdnkwkbZ9EtEF8Sca708L4RDKBvUqBStT9kTDmJBQ1B41ZEcQ9nJIYPccGZ",
+	"l4vyCY1jtfTqZeCI8fxfWLzP6d21nodE5R30d0vq+x4X18bZ0fdS9hMbK2Iu1oEuMqF+SEUmxkKR9CJU",
+	"myCZYsLd7vPO0XHQO+n4a6K0C3ZPLJQY7QWnh74nORwXvUhG0gveSlkSrzw1YLPNB7c0PYgjc2wP4Pc2",
+	"MAvf+1lwdj2iku2iuSI7qmN4Jffko9leHI2zDTwvScUoZnOXNhKyjEZq9TIwZ5WJbqwlcptwQmNlC6/6",
+	"2rwHyz7KZuTi75+ISMnF2aeXbxRJp6lI8bjnb4wkySjy0kQocy1V6wykoFY+4jKjfLzuHsSNyha4iUo1",
+	"ymDX1KIZ74maZkrDaJxJtKzN4Aun4SLlfdzKvp59f2wWqvEWXuCTrj083zAKn8jFeEaUHgL2JjoJwOiX",
+	"a1sNDs1W7tHctOOW7xPG8wOLWebyIJ+DQ2IqOGurqb6mUbxR22tCHeDPQAd7n3BBZELHjMRskhHBSci0",
+	"obx9T48UO7D3VNPVWCziEJwjI0bmNGToQ9O+N3A6aAfTxj3mImvB3FD5evQ2fwKem3IWK2oHf2Ekb0jK",
+	"JgsJvi73GF+ouykJmWL0JOJEKwOwHyIdRWHI+OMPLAFdhSSpmLNsxhaSzOmKCB6vwIPlNTtkh8WGvBcZ",
+	"oXEslluWeZLP4akWGWbyTBI5FgnL/a44GBJlvln+ggXMmSSTVMxzj6xIo2nEYY3P+S2NowcSvYuXgetu",
+	"xEiHZIJ0j459GN1hEJSZ2w1bHWiBq4SmzQphNuSGiyUnczYfsfQFuJlXYkHmjHKCOsZ/lV+4jJhSPBry",
+	"y27XzS/153FNNu1rpNftKXb1HUxSEpoyskwFn74gQ1zaIfoQ41gHHuawZ+9orBRc9oS7puf918sP7/tK",
+	"cjEMCAkIn61KK91YJAU1Iolyzbz0yatf5Hk+0ac6PO5BwKq+F9nZeMySjI5wnZ5ERVi3p2oVgEHpI3fz",
+	"GDzY2nnd93Bojdf+uLT2OBYljJS0TVmSMsl4hlb0ViFRLMoT7UI+nPJIitAz2ncEvyzN7myzV3faGLUY",
+	"ufI2r+f/B3i1WNnehpUF6bZ1QScwj6dey2IAZr3eiTCaRPV6D5XAUmf0Vimrj9KsP6h1fVJuNPBSNlIL",
+	"1db3lo/DGyGb8/qOvWWRJDMhs0JwTgUZrZD2QOPeyJAiGUYpG2dPxJJ+nNGM3bKUsFjCRgL7LwKyml0V",
+	"arL6Uc09D7KpIeMJuUghjh+pVz+JJivFnEHIFgZn6WwkyvrANyGYO6URR/UuZOMoZIRytqznc2rJo0wS",
+	"ffJJRqc+aRjPy7c/j2duIAGTPWHIoGOJ/POsNB+lVUD8eePmJ9YCtya4wk9kINmDkREfMxMXzqWTvbsf",
+	"c+f14/aXcXSVqHOMBKX4wVLxlGl0yzBRADa7yf4QLjZs+zySEpnjozaxe1Js4iVdoTWpRo2r5+OQrXB3",
+	"w+3M4wFPtKFowuKxGJrhQFxfLwRsqo7FPCzMsHcj7t2Ivzc34o5xzDot3mhuikOO8fD8nkNYerYPicfs",
+	"mcCeCfzvZgKPsls+CfGWptPHmvs0gwQv0gl6J0fPj8lolTF05zR3LnYOy+4STJZEJ0wMY9ykzGRCtPCu",
+	"p/KUVL4PGssnId5RvvqIdol8rAYaiyUB/tXMkLODHEJgxl1qhrJtedTdrfzuJ1mm9TE8Xcji75wusplI",
+	"o5+fRs2nxArWb/UeWQbzGfpCtf9c2W+MhVt83gt78E+x0DWDWFvuH3/8sbVecbFpzUv3mlW/pVH8NA5A",
+	"ky8NKa80zdD6aRL3WQ8zmBTSuRrMloXPx/9UfKA6C4gwKBMenILGZa5UMR2pZZgSXvhYtWn7lMdDLhIl",
+	"A1n4joUR/QRL8gTHZAd3bcbusoMkphEv+yZe4hhaMKaGLqrOkYP5g+tfR2zUnisTHTYCXC8zlrItxJCv",
+	"UWuuFqkF9z61fDBhgzbk3+iHofjp4vySZYpgpM62AlObxhepSFiaQYKvThhKrJ9MepFVbqNZF2gU1bIb",
+	"OwEpL4YaCREzClE3o3SVEryPe473mOyk0p294PS49l6TplStGag8oLOYNi35p7eXsIr6WTECLe3e986M",
+	"Hlgt+SDnF7c9dSLPL26PiVYY0Q8iFhlRFMMzlk4oqkr2xMqVDYe+Xaf1zeegdXr1peMf3n8zGLSLv779",
+	"cnj/b13DddZ63W9ffdcv//mto6Yrn8IFKK6OaeiRA+egRNFtnxSaMai6apafbUX4Cn5em5baWWtaz3eY",
+	"1mDweePMBoOrb/vmmaN75zxN+p4yMspUXewhjeMPE2Apm6jBbLriIeXlupyJNINqCcGhjG+YW3vDNvnA",
+	"89K+bCkgwyG6ZRjutazCSjmHeixVj/jEKLT69YyOZ2RC51EMNSlQ5LCNlvPRw+ac4yNd2Br9R1GhQNOU",
+	"rnB4YClaRQ9oCZZHukh8AjYe+eaGsUSCMDL2jw+pNBAS4WypZiC/VfNSaiaUM2imgu+FjHffAx3UyVmc",
+	"0RNJ+GI+YimJOJnT9Aap9mf1rTb5yGjYEjxe+SSacqGkIRbARFj+wjjEWuoLOY6Pjg6PypUciuN/4PHK",
+	"lFWsV3YYW69JmYUxHrdwf3XPfW6Qf3EELvSEMoHZHmwcqQ0gXCwbL8LGzaiZdLE5xj9g18j4js2SM2WK",
+	"6SNxw1bSJymLaRbdMjN6kLLyWZsEZfIxVLXbjgXO2psi5/yzpyNNsBP5RAz9A9mZpb9yiINS5cmOsnXP",
+	"hfZcaM+F9lxonQtt4DNvI5lV9Zn8/DU6iHlVQ/W4cXaXuYsRsWbarJm6DworXxA6gtixtox1OcSu5dT2",
+	"SuAcNqzBZUbR3VVeBPD0OUtjs5mQjCTq6ayyccc9z3V8gPYiPr2GGLBDTcZp5zSc5zDAg6WPhDRjrSya",
+	"M5eOao5p5YIebvXLr6EmW19WGzKJxVJi0BgCxhjLFzqRpMFcC3/1+rfeqhOhuBi+Xp0ayATB1/t5OTFb",
+	"wTWov0DnQuVsOD5rOMluHLg45F/h/OGYLDXAbIOv6ctFly9nbHxTJchJdOegGzIW8znFJVRvAhcOZmIL",
+	"Eoq2i0gm0Z1xhK3hbqCjgYzVCEirNYnuhmQJWcmhIYCqFT4x0a1q5TRw4/ZOhGo8J8U+yptI7aS4UQtJ",
+	"U7WbExrF7t2kPKsdipzBVEY6r3o5W7W9bezD2siF9Mxka7ftKRgq7n+FnTbma7roomqmYonXRqXK8uwU",
+	"NVebnngrpvYTVsFVRa3hZMbu1th5JygZ8cFdYZYrS/zEbYnr6i0H9UAxV0E6RVUXu1PfoG6qKUq+Nk31",
+	"v/GuUtVXwy3NA15VGZmzrcqorIqbL9sZ4Bp5qM0u+A8uGC5PPl17t+yv4b5bs6wnsgfZKX88MtzuU/xt",
+	"06WuKrctqdI8qsS6fcabqbckWns7idaNZPmDriZzQGQtMBUf0sgWXJl0UDkxU4JyLje7GrsOV+Ofczfj",
+	"n7/9r29m/57/W/57Lr/99s9OWnll5yi4bB2pjD3MZPBtXJWQJZCyD1nUphCn7a2fqjzcb8nNPP9BqXRO",
+	"AjOJEdUhrRB3S792u5w038/f6dqdV7c6hLPGEcaZG6xJQHVISe8oxk6nzKmeg/KzpJKEWBzmq4XVSFhl",
+	"RVosRnZiKNrc6tWjwtNb+awuCv7SRCUNWUwdaE6vFd1BNjxdSFYYuA8aqwldVT4iUpIwkcTMuXphNJnU",
+	"AP+EaTQBGtTrGCHlQUzQJyM2i8CRP4/4QhpNipa0q/yeJF7IF4RKwicZiSOZSdTzdQhDMha61UN1NGsW",
+	"Ds6G8yGXM6UIdD6TJF1wGC+YlooWnxlPi/N9N5FLr1U6sk8g+aWVk5gy6sUtS310BoQ+WXDzL3YbjeEm",
+	"dYM6ij6uZWuyiGN/wPV6pyyhETyA0dZWDialybEF3NcndBGqRQzZNKWhun7DWMLSNoFcfTngc7qC2jAE",
+	"1XKIreU11mE4CVzE4abLBcuoqu5ay3FfQ2a0RSABh7jU994jKEjpsG2wftcV5FCDinh6J2s50lMo7cja",
+	"fnc+kNJ6V5ZAp8E1cye/YXcOVzKqWz44k9FxspwJKNGEclpwGt+w1TUAODT+1t/Y6o16oPo9xfbQ2dZ2",
+	"B1xf3SVsnOVKwkbF1SGn11AoSZKKESO6NLJNzuI4h0PDTHu4NBNxWJXZNS4mRRvLmYgZSegKMhW/gTu/",
+	"NdkZIzZFaUu+SVI2ie6+VTw6X+ZFmKwTzEkQVDUYo99272t0lrkbHe6MpGy6iGlK2F2SIu2Qbz6+6n6r",
+	"dzkfeF6xCikFYkJmWZYAB1b/WNe5ahRJnOJveJkKj4UjlRGuqalTTt58+nRBDBqRj8GPlFCSKj7fJt0g",
+	"aHVPT0uObChjwuhKaajl2PfnTuvoCqPX3ftvWqU/v/0vNxCr62DENOIsbBLn3s2fs7Nbzu2EMd/fFEAr",
+	"ZhHxUCvEa6eumN4GHywcYiXQGCA5ckFiwacg4EVeohVJ7b+knC2dKoTObWahK4FlbZbFvRsn9jpisWNz",
+	"TF5yI8XUmMZV4a9Tmhu95ZbGC1ZnYfuEAhgtJLhRefOCsHmSrRyCQNG4FgbbCEEPL8/CNmOoXTCeM/pa",
+	"Itgo1dfPhDIOCsJq9qi+/96gGzkXfqJ2dQd1o0wNDr3DCFRH+AKCVIY1Y2L7izoBbaBMMxbH0ugqSm9v",
+	"GAz4vasQJskMMxmrwumRZrd5iIuWDbUJyBpeQWu+l+L/8ooExUJFAqlzSrg6P2Pp4xs4HVdyCCcpEb7F",
+	"yclkLJryBZmxZAcfVMYSFwHf0jRyevMRj2T1TBJ9i09GK5D4ADQj0k023S1LQw0UZNZ+RGPKxwxhp3/C",
+	"EmBc3gT+xUXWEotUbpdT+nxbNJMf7HzTiyGYhXIxr9eQDGGPMkpu1QmLkttj52a/xgC1K+sCoVmMWgqF",
+	"yMZu17tdZo6FS6HyFZMLW9UJ8YrhEDpv3rkFOY646zX5xQKQGzCm4d+AqOt+pwGxWH/jXy8/vCf6Kvnm",
+	"4+uX5Pg06ChNULtd1OmxZZOG5ECnk60LHrS/q9OlbBrQi+fcVCO5dzA6zsBpISa5kosVKLCZI6Z0kjxD",
+	"4gZR7uvUggpThTdtTjwwlmYt8HChSjyGw5+9/4GFZhowLHAaqdmZ0ng4RroImJJRpJSzrF1WWdwzRDev",
+	"ZZU80wnv23IueiXU5e2O6XXlxEUCb3Sh2bo+gsyhzDSrecYOb3w5VAoxUqsmwfiItrOuPMBpRuIevcMO",
+	"+x4W2VhW2VKQMJoqbszoeLZmthx1utv86lvNrfOQ8SzKVtVFrLdBxiLZmr10CTfVxX/homtNNF7/liOd",
+	"MK6Gbdf3m5OZE86VOUz2L4a6P+dU5YCaUGKcmlyiZ5JEeokUnfMw9+Bq+u+TIb51iEXs+OKhT+RMpNmA",
+	"m7w/feRESoZa0MphCacfayfcBZGl4kmtqpi3wGNG4d3whrigEoPhieid+V1drJEEN8XnL+auyYl1T5Db",
+	"KV7vxLPgl0OaUUCo2jaS4hHQCr37K/XTWnJGPlk7tzAvGnU4khBSQ6LM0fk3RW6/YuZ9zDvEbiJ5+j9m",
+	"zmgndiJShAXT+Gu+tkq18mKnwOVjwX+0dIIqbI1Ln9gLjq8nOOyj4NJusU8G7DQQN5OYCyUbZ8f+j1ae",
+	"SzHdzvHG9Nh7N3d74zQkzxSFspAoo0s7S5DXID0XvEhrJXaw/aTsvT4pCYFZP28j1Dl2x93fWhbZwxKk",
+	"GyYWN09kXc++yD1VtRmYdsbCbvMwpGeVUSEW8k/luKsVyAKQ5OJ+jZY8WcRxzdkHGOXigZCNFljjOBFF",
+	"FhYU0LlVC9d0I77jRLE67AHtdOytwJe4diBvfrKTOp4jyxDBy0p5Vfn+BVgcyLYKeyM/akESAXyk+l2z",
+	"kLWzeNj91Rmh9iE+Zo3yyAwOV0djfESq7BwbiMUi8AzrIRaZjEKWeyirS1On4Nc7Ha1uBLWEhdnmVa4/",
+	"12CRmcgxj6qthV4QvohjkjIJ6bqcYe6sJFrraBPFHeWAI0ZBEtMxCxGGF4IlpZhwMW532xhYv+NDEosl",
+	"S1tjKhmJmeLU0jdKvtJEIs5ZSkIqZ6ySR3O4flrtsAVt/Ry0Tq++0f9oXX0J/OPOvfndaW773nu2/GQ4",
+	"Q/m8jQu4pd3SpZtUNexiRPieZOOU1TivdLF7Jlk8aZPzPNAjZ2LJiy5t1kql8ehaicWz1j9p6+fr1tWX",
+	"3uH9nxonr8Kg/Hx58tG5KPiCmkrZHTh14djeqfQIZeeV26CJbIBb3VLK8FvsQaWoc6SWM0YkNbXnZQVc",
+	"3+/WwDE5GV7MyfmF1sH9HKOSh8T48SAdPeLaK2SkYvH2qEaHthWVp1wYU+LSZFWSfENdbvUXZDkDWGsA",
+	"s4bifhELLsmIZUvGuIV4Mok4a5Mz8vcfLkoBXs1ZiiVcD6sedzu9Xvnk54b+YCD7V99tJ2U9CyfFAo/b",
+	"yA1c4JpLWqBranXVavxXTXMXcXgNHn13At+IjcH7jF5LdWMeJlRfErxPhlxwNtQQ6fh5znwyvGFJNlQ3",
+	"xoyGcoCeSfVK3c1F48/7ZKjzjYbA8RnPUijUH7GIT4t0tyEmHg11EANFgeCQeSUFJMJndCVNsH6ubfo8",
+	"EqERkBIwDzXAuu/hS2viDI1ye/K0nkpCpwmYFAwqX+y6DddBlx14VMOQX95D0h6iedY5Gm0k7FRwV1WE",
+	"LmrSHCoF9GiYv1BMK78QK0UA+hZgpgPJhFjPrjjdmtH6MEyAbw6s290S+yJltxFbVo9oGE10q1NZc6yw",
+	"+sToQxEnS5GGZTt4q5+0hA+2Maqa33iPEbfmUayPEZ++hFE6PbVWSVSDIyLNm9bIEIdkvc4vraA9Uyel",
+	"pmLEHpL0NBVMGshQOyF5eBPxcFi1exjkWDWIYeeZWPcY2ixJ78NKYJZG8SJFZzMlqeGwGb1hyvbR3NIU",
+	"4m7sp7jtNM6ErFHeAGK4HOWCg2laLqtVmADykE+iCeh1kDOGR7WSyXfkBD3JWHpL4+ZqQ572jjqDUX+O",
+	"ZEXzyXOPi+woMQE7AjPZjOyxshJ90gmCOegVnRmoFD9FWR5sM9/qBP9Z+dj3K+xFrEQs1HibmYECMxOp",
+	"0o5CQjOSUh6KuW831fRJ8J/qm0fBf65bZmu8q9PqXf0XMKF/HwXf/uefNuXy5llIAIEXjefqf9lY/XeW",
+	"ZeZ/0innEIzQnvSBW7Msp7kRKm+UsHXtvTWPA3dcM91Brd6oNsL+SjIVBV1qp0LeqFl9rU3eC6z9V4vT",
+	"Rk4oWWne3YqTQvf9LR/MkZqFdTLV/x99MqUzd+tCq8BC6cOLMNHUbKJS6AjoBUHhqXmCvL9YLK/BD/Lo",
+	"gxpUD+obsUQnj9oirB/F2ZnVhCVGC0n9RNQuSZ8sEn1QSSBzBC/wArUR3AjCAE8AEqGvIKcw2OswKE1p",
+	"amzaeKsCSuA45NAa1K+HGbEurnOA0Udua3fDtlLTbxsymZQMU3xWs9m56aqjsw4RIGxo2CeuWgPYKZD4",
+	"BnvK1iRqE+LzJ3Z0AFDHmXz1jkyiOLeJNHSgekRHDKIpmNS2tzLTIvZZw+zgW5ZGk1WJO7n8az/OGKKt",
+	"lUW0ZS8DDqHL8ruvWSVtgRS7rS2n6n5bTBYtaTggIfBhU+zeLodV9ctsVcrkQXu9oBBoOZQr/HF4EgBE",
+	"LJCh4ExTbsm0cwi2BjTk3V/pacfMUZjz8fVLcto7er4pl6ge4ENxD3XknJk9BqWvYhdZmfaQ0tSYC2Cm",
+	"lENLL+D8vtQ3mFFikmazkhxbpFErZVoPd00iXcQ1YBLUNP/CNhWMKc0aSBWewYMPCCIJS2km0mcSD9WM",
+	"SlMnOOSTbEgiOeBDU0467OcgACAXQXlX95HWZKjdHHgYdEs70FJYiOE78ECS82zAdQY0+P51W4dS1z4w",
+	"NN1lRpvS4pHzYRghW2yJJR+dnlpKAXYfqqgFGmPRmSsYgY+6sBxrDEYnicLDYkI09qJPHHiM78/evdqF",
+	"HtYjVCvwzuIM8nVzMWeo9K3DK1mk0hVP/igWYK1NAFwyTwQEHIMdQUzGqViGrAbqQUwyprQ/qFkG7xZ+",
+	"YrKI48YgKZhy6dDuEJ2klB6RNxWK0hw2Xr1BNs5MZglLr5EU5aZJYXKdulsTrjknBkIVRjJbIA9q8Ol5",
+	"JOWmeWrwFQ6NBc2kC+DZhl/h4lpnX9d8RRBaeLhLa9v4CyPdAX7DPLjIVVZscAg8peEXamFrPjIaYlyy",
+	"MS4Ngsg3LG3AHF3Hhy93g8NZO+sGyN7CgcFza30y37l8ge1sZE07xWmsUHIt59g10aC+1Lkmz8fJmXXv",
+	"5Efi6/ibClx28bS61LmPzkKhSZ6DvVmbgLvutYd8h7x3dbvTWRj97JBGl7HI8gKMNKrymrpkfATw/7Kh",
+	"W7yypm5ZuiLqXqNU5OqASY7O2J2OVCqa3MUDu3YG9LrqiebrdlWzMdoX+ujtmYtbF88trStnS1hbsoQ6",
+	"kxu2kmRGwxys2WrR3qTKStyy3TzI78StmySAVpz6YxzDttXABRSeFefxKmAEasjEuTqNpl+76fAhsx1m",
+	"amax6ojgKUq0PzYhzvpS6Xx/qpToBCs4M9SSF3RPIFHTnB5nhY1sKJ8y8egPrkfh4OvOiStDhDmWP3OW",
+	"tp9zwifKTJIrntG77V+G17g+fGkyLsofwD7MER/Hi5CZRmpFAFM35oC7nG7cy6Isai1BMO+5Y5v1Dhcv",
+	"9hseMUkk1XooZFnZNr56UV+zTmzJWPRpQcgGInUv1nIb2GImWrQ7JwFNgR3nFT1pBb4eKFvhC6zyiiT6",
+	"ARsayjokuZZDenjSqzKookHR7qiR20CHKv2BHumV62z0tgqypFGWV7JDZxs7AhLMX+S6svZXiTjUwXgI",
+	"rINzrmheZNNS3seoCnSj08Ht1NmJBc3YNi24jUvXtIPA5P5IkluWSt1H3xCQ+Rw+6qSjkPFVAzKC9CQg",
+	"JQSGgdaWQyDCoToE8msQ1Vq3p0dv+3yDN5YYhM5cK3JB/3aABp53A4yDlQLLzQZnhZgrHvWGoLZl3Fqr",
+	"e9V2P16RD7zt7r9hY6yiw4LT+c8wKSERqbH2MHkKBhuSTLTJe6H9WcZGn9MVdqY17K4R2eQ532XCCbq9",
+	"LZDP5Q5aNpSvaaZVJQlo/WMesgxvpIktIaxj897NcaxdUg/tDl82O8mbfTkcV9TksU3Bc6Jklm2JU47n",
+	"GZqAnr98dwGbSBY8ZXQ8Q6inoq6kLF/NR+tKR6yi6GKsuguZK3MqUmIwsb0Seph9jPLgJawl8GE7jlrZ",
+	"IokN2Gk0ngE/mkSoBpuR6k82KMgueqOVoMHBt25HjN3ZT06zIlHHVOaQ0G1yRjDr0td5nhB9rVSzv9Ch",
+	"cDhXNyzJ6uFAKr6HnAZ73dPe6fHz7unR9miq1fHtsdGu2Sb+KqNYUaPJtCu4a57lBnAR6peYSnAz8yyl",
+	"4xstWmdUkinky60xYcty0SPBZnVbzGcfkqWiuQaDpZB9J6HbERx/mo9s24E/7ATPbfOq61xoTrMG4aLL",
+	"UrWXSYcwA+lbPdSfSSKWXCPs6PDrsxL56w/MqfzXgqU0dGvDuoufPbK8oZ9T84UhrG0OJAihskBSQecs",
+	"zDc6ZpNMA8L1ieBj4PsDbnYdWyFpp6qerrIz83o3msFTMFEs82fxpJyyaI03mkNDJA16estS55y1SrG9",
+	"a4+5rw5e3bCNXFCibPUtOMRcESxMX/vQrQkosx9VrVeTUEkY+IXJsq4t5VqBpZtvyw8roYHuWFu1N51+",
+	"adOpMWjr3n7a2097+2lvP+3tp739tLef9vbT3n7a20+/DfupZDRtsEieIvq3oQXHbxuiWQ+8Lu3rgdYD",
+	"vs6xGKbir7IeL0s0G7GmeVYa/tyVSZMrCDSDMHsmyFSo/yo7AKwEaIBXKCANP/mTiLjc8EHJGMA36LC+",
+	"MhVisWya9FSHMqUO7tavQsoShSOKfOjpmmo1TQjBQs4aaFCpM1GzpSh00YTRG8U8skXKm37GIOI7RvxS",
+	"v1cXHhlOh/ovnUMR0pim6cpsUMM1WnDDCbfNztLkbAbacGrKwM31s3KuJZ3LjV8gK5Y9JH3CVPIXfiJr",
+	"svmeFkMz1Gjvg13NiyekOJyWG8LNg2oQ4mvBlD9MsH21VktfQO1KHBfa2IwifEUuqq1ijsrR0p85rvvO",
+	"sfmOX1L3TNqO4O7c8jHlYRQ6G1CeWUd0647mOOf557BUB7fFELh7CDlygru6xpiHeTG5TMQNltWAnmcm",
+	"fMN12eNmCOqajJHyjOoavf0BsHypzK4VH3ZleyMmB2rPBo8N2siMo3CNN2wEFbFRH9ZVCnsPM3d3vtjZ",
+	"JOg8QyGFO7WuQLr3K8mBEdbKMiExe6RsAh66H7Wggxtho9TIlE8VKRJlJUGyBRK9wESGVbGJ2WJ6ep72",
+	"9m5gYk+jTBYdSn5nyiQM/OvmsVmqyq+TymYGsGEFZG1aqUinInM67T4Bw8oKWIIRAwQRrb8oq3cuUtbP",
+	"IdaxuEbukC4aNvgqqshrKalY4YPVEJq0DBTLk2eq2kTkOAGZyGhco6fmTkFe1beb6EH47iJ7tNitTRmk",
+	"lyZ99hGIIL4XhYzWV7JJU6RL5Y005d6PScj9dVN+jbohlo01/q/TSbeIdeZNdPM4qk4dxo1xbrzbaA4X",
+	"80TWNkcoZCu06WpofEDb5Oo7/6b0Muyp3HAZMdh0DaVMDm4QzY2rqGgHSCSNNPxTaLBfscFZU4s5FjK7",
+	"xic2Wv5wh11BxgVJhZjv8pkJdRbW/KAbvD/i9QnLW3OsvztmWfFuiO5mURyDpSnmrOHWFP04G/FJq1zP",
+	"iQnzsGad9S/MaLoD+l0VADw14HB6YFanWKTuYoVLW1kmnzUK9vVpcx9PltTDeBcwawD95VvaIB2PEV4V",
+	"sy02tcko+EeRk2E6MDh9m1p/a4SsV5u6/oAKeoY4EttL3lGhvsaS++23a6tt242uuqhPlp93B8ygnIE+",
+	"w7pu9Qpt8UEYFnZRO90kgjoBgJxufFmOUPgVpPwkjthWoV3EWHxvwXd+aG27izf4+QCc2/4bx6Vshg9Z",
+	"O7OHZAY9aCrNzH49qVIQDao/nPOsndVTGIS48b87c/B/ih47O5zvD5yRJV1ZyJNjyrXHtrYRSdHgqvoy",
+	"3S+28KAZVAzzOkDC7R4dGzTKAiWqOeqDaZRlZT8cbc19cDdAjGOrrSP5wGOcN3iONLI7LMmImVSnxsNE",
+	"UOoKbHuFrPSpanZQ8HxVnGMfJkSyW5bS2Iwam3YY32y7WsWHm+gkJUyfclRVYb93hyfMIAdZl5wOhamo",
+	"d6UtqSSjRRRj74S6lk/S2RLc7g283atgXuPr3vpT4VgHRP5dpFG2ulSLbwqpxU1UhzBx8eHyEzm47RzE",
+	"YgrdnzXMP0pSeDBvQIHAE9dFRoahiyTSCUc5Zvq6QwUuQDe3Ib5FwxAj0x+SJI04tGdug0RQY/f63ojR",
+	"FNpY6Q8BRtr9/b2Ggq9859UtS1dWvyn9qVAwAKPSfe/JjKWsbzQBadpZRLk3A/pcsAHHRIPY9hz4xrAh",
+	"0F+Tzhm0/ZIGoldbcBZEySQC2OsB/+67M9Ab2999Rz7cajSgv/PojkgB7l4uDDazBCgWpk63uvHTywuD",
+	"/yKR0Q348AzxjH6Gr/TJ97BU5NOHv716P3xBKL7qmSQg1dQrh0o4DaGhCni7hz4m3wx4XsyIt7QJpiBx",
+	"jfoC0TF6w6RpsjBigFweZXpeL7Wj6bvv8Engx4jsgp59Mnz1iU7NB/WKISi8tVRtcvH3T/6AX5x9evkG",
+	"duWHV29ffXqV45CzO+jhvVQMLkKAWrXmw/NJCxjXsE963RMrv9MnvU53wDFGIcWcQSdYFkscmAY1V++a",
+	"M8qXM7VV5MxGpTFBiSX659Vvgg94GMkbDT5uGcIv8DYWgRSZ0CiWPuH6T+uD6htw7hA3nw/48Dxk80Rk",
+	"jI9Xrb+x1RDaqEAkB7InZmIJOVKICFIkFJoodbdHZmKRyhdIuBqLweqBicmokLhX+tZHlsR0xcI+ydIF",
+	"G+oNBRD3775DDDUKigGguIE+7ZOhUheGGvhXvX2I2sSw6Jo2zcVqTiWXkD8FVHKZpxGt8PhBK3Y0jDdk",
+	"V5ke4+r2Ac9zbcmChyxF6BDdEwRgjTGOM4T+fEh4INgxeY6m45ke2CvAePruuxwcK2ZzEorxYg7uhm8M",
+	"vNS3OhKnDj0iFgDyk0bO1+ktA273fGuTM77CJnLjAnKtF/TyPq8QLjRYzL3gSGMlnUFurk963Y6hX7Ww",
+	"b4TaRex1p/mOdsTOALNSrWWve4oJNnE0ZhyxE7El0yRiqeLGCR3PWKvbDgrWbv2mhMhiPqfpyut7b+mK",
+	"pa0ewjjpVoUpWFOAw60T76RGLDDBFsV32zmokBEcniUMvU47wG+JhHEQ0t5huwNDUssFgusgFGP4xxTr",
+	"v3N2dB56ffXjD+q6kpPY1Bju7QYBCj2emW6n7C47mGVz7CmCKGde3xssguBw/P+FYqykC1E3wE8ML8DY",
+	"8QctRs4uzvHSgXXNiCvqstrvfUeHwSnGGXvd0zptLJ/PwSch3lG++qiZv3ruCOe3+bnXNIpZiAk1E9Oa",
+	"cfMjH7C7lKVCeP3PVzYtfFrTljR0nZIZivgTJhJwAWd0CiByqNx4V+qdB5jl/POm3XxjSka27CdNkjga",
+	"w6MHP5lOpmZbrWZ2MHoNA+aJGzTxzFZtDh7DQBz7d56BMvE73UAbhjBJxRgj/AjbU7Ntc5al0eZD+E7f",
+	"stO+qVOv390yPq/6c4SurgNoOlw+xP9B3rx6e0HKmqkk5WgPZkOgutce8P8gn/5x8aryzJQupkrpK//8",
+	"RT/3l4F3m/CBd09OOt2jABjsDgf/nJOLVMzV+i/kM4lwNuiNQWIKOtt3+O9cg1j+jKTRCw4bUJJIR1EY",
+	"on/gF6LZoyYD+zvPq2AeSuc5ZWsaBMFUrLNF1GIE+fKaqrXMaRvuUStfrD18LFsyFstDZOK9g9Zym68q",
+	"ZDj5kDB+dnGeazF/EIlTx6WgQcVG2fIR0AfRa//bFS+fcjjWX/ysPmQBPMjGR3yeohOIUhXRjZuvTt4T",
+	"9gnW6L3I8qQ3KKUrrEgWvgATVg1vqHvGL2er9lcSo6bmRZkNVhdvJ4Xedg7GMza+sSWps4uYgbKO6fhG",
+	"qjkqu1GtL8CiSuPTMB20EWQ1hFyuCtG/xC8+mnOhIxC6pt4BuzaOWYiSQnIFX9yR43an2z48KYwKXbi4",
+	"fkzgPYoqVnKcxaS1JJxl7Si57bWj5Hoi0iVNw790oHu5/h6CKpvPOW5X5GeZM/rXiE979ueVSQ5pqhxK",
+	"CjUNmXQ7qJ2CIk4TtQPY4WYEC2sNvnz3uSa4/b+osA+Otz/xXmRn4zFLMiOH/6gqAmxQDvBdqxqogwrs",
+	"ZJM0eYl3WM3kZa0XvLjl4HzyXnCmfexX7mO5eWL44ddwDu597zDoNdrhdyJUxr+mowbfeUdjpZyaJ37T",
+	"5Nrd/tQ5B3z1PzJ5//8Mo1IYyy75VV0yyfd0LLUaWxITyLwqqkfRqWsq1/NK4AjB76DkuQ/98jDmBCVj",
+	"YoHeqAEvMO6p1J5LO0ke6yHBnCofs2Tx8GNmwlgPOJGw499rXOHmMrJIp/lsV0V9tvr+ep3Tk/ZRp90J",
+	"gnanEFXUtOntdzqnPTVm5xPd4olR+YmrPMnC3ck8rwJfG0y3HbS77U5QeZv+zG3CdxKAsFkaFqIcvdKF",
+	"7o9md3801hWcNluCOMIgZ6/TgNddpCxvElzwo17nsBHbe0tT7CHW6xw1WTm5SBTxsPAdCyP6aZU8kCmf",
+	"7Daxj4a2/ngcvTA68hbUnw2cqOIOJppb/FgyTj5i011M0y1S6eqMkiLp0m2UYDACyLYPTit8oiWzlNH5",
+	"UIkD+JeSGqBGpS2IS+F7+2QYhUMdqYDIFPz+TBIYpE+G8DdEu6JMQrsDnwxDmtEhpp/cQi6KJH+9/PAe",
+	"QnNWSRR0H8JaZB01eUtl1noFAzz/YUgArFwaOZb368DcSx25Gy0mE5a2yaelgPT5AYfopZizPhki2jnE",
+	"LYVkZAiQ5IiYgq3FKF+ZrNSlkmkm+7VocbEa8LHJ1lcrg4bbEDoo5wFReGGeVRuF2LNzkgd30gXXobUB",
+	"1yD85Iz8axGxzKy/KcyZz/XypyvSOTJJbdDnF0CLlqYIHGhrwMGdPeADDiS4jCDmZgrXYW0gz0T6jjig",
+	"rvZmYK7KzCXFpyx7ZRIzd5Pib6N5lDWR4S8h9gh3ruf2xPnuCFOAqUhMWu1uABND0LnBvmqZKsUrnQTx",
+	"rwVLV5ZNG0E2ZyET87yaUvPuLSlSdoLNYbcKCr1pKnSE/RiKZMbSdEBuu8deZLA2E+mmGakrcyXKew5C",
+	"3hEeVCwToUoxHLPoFsvWipEdTYLxKTukzzujbqtz0nluxokRzWKgpXNcGq7d3LtXzZm5ejpfR16eARpa",
+	"FNaMXzdC0iTE2fLa1FSC9tY5aR+2O/2jzkk30I1l168H7ef9HvRNsgrf9C5avW2LukRv1j8aBeNT+nzE",
+	"OpPDsNvrGVgEr+91g+5xKzhsBZ1PwWn/MOgrdbN7+E84IHTKvP5hp9vu+WsTDFlMV14/aAeHJzXTPSmm",
+	"Wz4qj583Ou0ggdIkun6tpTju6KUYZyJVkw/nEQDY6VZR5sPkNuH9onkgJGRokCnP18VqXqf7vB20AzXT",
+	"w063W0cop8XKoWXW0pkgXt1YO/1Otx0EvX/uooLDidE+KB0ys6V1OXIWhX1SIWgtoPvgZVSyJqN98mXg",
+	"ReHA6w+qB2Dg+QOYAVyuIz24S80f7oJXq1/0QsOPEFuD32CXB17/yyDfZ7ijutMD794fWKQFt60TF7y1",
+	"IE/7npxA4R6903ADHXj3u0b4XumCl72L5Y/sYhEpmYg4FkuS15vU+hHZXR6wTpwNfS8zlpDRisiMJcah",
+	"v4IOqKCvRnnCWN6P0WQ8QTJjyKpef/PNnX0mRU4YpHI+xheyidEX1emWBwI8D3lbIq/v9U5OxoedSTcM",
+	"aG/0nJ12jhCVLeg0jyBhF6gdXBHNJ2hVbrp9NWZClsNGZgD04C0SG3fBtUQmVf2z26Hje7c0XqhXra8R",
+	"7BrKxe7z49PDo07n+Yl2DlVv3rYXBgXOAmArpDQKwYqIjkXm9bvHh6dqvizBSehFyOuoMN3D6xzqdHox",
+	"yRP5AVdifUkAt3NtfEqAV5Ra/WJLfuv+YhLz7OynsHJLP2GS5oM+6RBcfjKnN3n+P1lfPJ+c4ODtVxZl",
+	"YPq1XJRyh7Hbp1LbbyBZOn8wLT2lFpGoNVQLo3aTBHf0qNMJRj2qfuoFp4cQbDWaybPSKExxmbUc2DEs",
+	"v9/XmYoEJdmVb+bv9b3AKk/re3lQs7kGotgPN1VM9359T/0ZTRIEwkPlH06iKzO17pP6MZtz5Y/Ap/fe",
+	"wt+2y++PqSS8QgGMThQkco2KWTDAOoUBSjBQTVCGVTX0GIspomuvya+eQ7eIppyFRBf/WGfskmWtlzUV",
+	"IRCnhms+YTxct9/LqXF/eUEuaDb7y8EL8o7etc6m7C/BC/Imy5IPPF69IJd0zi6jjP3lMkuRI23Qpn/L",
+	"2WxPmDqidoXgFhoq0MXEEJJzaomvNbpTSOVsJGgaYu2JziWXkIGid003tsYqDYOBDY6+qqaIxPZr6ona",
+	"u+2l8ej6v7t38T/+z18lu/x+MTr87+k/Lr9f/fPH1/L8zfv4H4d/jcOX39/+M/r+Nvw/582l0VuY4tfQ",
+	"AE3sTvsOdOWo9sg3Ht85ZOVnK7eoFOCrxmMcfTVJ6TdkCKZuy5z+3HcNPnGktk4Xq1DQXBE8XkGp1UYm",
+	"8o8fP2b0x16Vl/QOu8EmfvKCXKpDxhrwlb0e8L9eD3hqHh5xFwvXcjwtWhY6o2pnOv87Mr0KxZLrfoUY",
+	"yNJhHOnM6jMNESusu/yRobI9htjhniGWDKHShm2ZYUIGF8sXZAgFmMMi9lMuYtSd4ScDLjjTA4Y+8OUW",
+	"8MTuAD+nSdEzm8UMZuST8YxGXPqYN+rDDQMO9V+1uHzASjC65AprqINb4gJFPb7GbTNYHvpPmKsDfuPx",
+	"4QNtc2W6tQPLS1C/kP9Qi8agUgZ/G/D7AW8uLMy2b6qG2OG7O/k2PxkK2qcv/tr5XXwCU5W4H5usCRvh",
+	"x8mGzjEQLNKQGSCISJcVOtTFSGaXRT7B14/lPkEu5UPCfkUrIc+GpbWSpyDJaz2ZqxsEnX44OumP+v2O",
+	"Yi2oGoK/D4NCnZqMr5JrsIAx62zMBKu8vVuTHVb79itHZx7TWydvflN0vCn3ctHdWEoNVDY6DPkE0wPB",
+	"y6e9ap7V+8Sg3etEthxAqe9JgNT3/CdJbistab5lfUcOXLnvSN5sxEqNK/f1KPpqFOugG1gU3Sl0Swps",
+	"OdHtPu8cHQe9k85aHwfsxKDh8bAZArYfMIukMf8L4PwdQoQ2pH1tfapJ5lFnHY1NrN9HZQKhM+z8IpKJ",
+	"KTNI2ZaRoh7aZpTAPTCSfTLz3olmqs4jmbmy1/KfbG9JWU4hoMhlHhR4aveGezLmlojlRwweqDoaGlCf",
+	"fsFLjYe1N2H3JuzvKAEVybaoE3Af3zUd9cCUWd+X3d9VFPK8XJumjOT4u74B8VmDJo8wvhhp+HJJdMpS",
+	"Vb/FCw/mG5NaTbSBUPtB51H9tk96M+lcJOs/Ill9nz7+a51eJMVtp9evrYx7+AF6bGmc/vIftTZu19O3",
+	"1z8f6WzZegR2I3BNnjkWYuIGdwTwqHcsnTJyoe5A9Knnh6fH3/YJNVBTppKBL+IYO0QqCaen3CZD47YY",
+	"+gY8CsrsfOiHSwHzrmhcvN4QF/vgOkvy1IieRkQ+TKe+MPCUj2cP/+uP+r74bK89PLnuj8CJUsyZZlVl",
+	"8KVaVuqqRX6nX5Bj5pvCYsXxtLNaz1H6Fs8jmRAvCCVDyVg4NLxywPPHsc03dHTFTEG4BUBCudAok5B8",
+	"iwZ4TXHyo/ngo6uTH+uKeADX3Psv9rxzzzu/pt9EpEZJe7AL5cDuyro98pfXnRp2iHnK2N29GgT83rz8",
+	"jxwE/ENF+hoHh/TWbg8O5a21K8EhVjTY2AeD9tb7rxc9olanl1HBsgwfLfrNPt6S3xCH+r5o//OLx6H0",
+	"tx8eh9Iv+H3ocb9Vo3kfuPq9KGBnYVhA/2HJRlX/svjGdv3r4Iv+V/OoltJWIr5g0KQAXXf1rTVdEawH",
+	"c5x9BGsfwfpjACDNxS2zQDxrhH5dBOvhB+ixESz95X0Ea68DP1EEa8sReITeu90219T8iIBXmwy/DNAA",
+	"Hnh9MsAs1IF3P0QkFkmiDIAnbxhLMARWZIcoEQ49i7ggnC2J4K6sZhjU04jMh2nnj4horbOLvXK+98ru",
+	"tYlfKqK1jbUuHNpFssgezWt+gajRZsfBAzjT3tuwZ2h7hvbbDTNt5GX1bo5UN7uv7bmCuDYbq1TzllQC",
+	"sHoQdlS7YMRE45jKWGSlInJsB+GEuISyGWcxqO5ZoYsdR0LEjPKnxYyc0HkUq1WOkltoPDGjKXPDSTIa",
+	"e/2gfaRvgn8HQaebV/50g97ztSBR8Y5R3Tt6p6cnJ/Y7jteKvmT0M8Oyoh0CQ2onN/W2wHnChtHxzGyg",
+	"TyjBFWnv2fneNHUmVz7TMFQF64E/HxuV2cy0DpKU3UZsCWWLTxL7ccBc0by9rImrI/DVXNwyH5HOdF9P",
+	"gf8ogP/Gup9u1VzFcbsZ669e2rQj2wyjyYSljGPXBMPcyBjbHy+9q6coMFXb7ebNah9Cr985fB7gH/o2",
+	"BHalRQnm8cmp72XC63tjbF6Ed4zsOzrFHVcWNz487D3vlmo54XJeV/rFyytYvH6Qj8ka0JV6cab4PLQd",
+	"vG8Of6hJfDMKm/rM/1IMtn3AcC+SjEjShyXn2VVxVC9Q7NNcl2zFhZ1rNWcUPJQr3V7nLEeIhMtxdMsk",
+	"oZLEgk8NZMuSxjdE3LJ0wE2DbQnI6xJbgTOuO4UvZzSDVuHQHQH8oFPBZLnBOeTxKHY5E3E44BO2xLFx",
+	"MoyjeZQNfUJjKXRXamjQDT0ToH841f2/+xqVjM2F4rviRkJvgAEfqTPDQsIXUKwAxeTGLWuaB7iSahFi",
+	"Qq/mL98u4NJqFwswnQjSquZPdHqWMpusv9TCqFNVBrgq8Etr8Go0+OsGWHurd0AXPOcZS9WL/u/noHV6",
+	"1npNW5N+ezD4PBhcXf35T14VyGbD5DhOTovb8tBpzYgLA/FxjQPyUWA/jRu2IiM2jbjMg9ySIbBqm7wH",
+	"yCHIKBuLhJEhmLPD8oBPxoedmjHfsNV1krJJdFe30ked8uJ+o1aXtiZnrddXX7r3337p+N2j4/tG6wtW",
+	"kD7Fhn5mVM7Kw3Wg1dcPHpB8m67439jqjbr/K7ZA2IRZrKFEDL7eJtBhKrNrxa/c+Pz/3IZLDBBO+iPg",
+	"vwhzy74CR6zUMHO5aj+PKQ+jEFMmHS0LqtM9La45pruhI8GvOOsr3+OISdWVJ5m3A04I0HITnBA80nsT",
+	"f69PlTMwbezrMoiH/unrGfnmEwdfbthqa/KVlVUFXT7YOFLqC+VsWeAKMJ6lKxtLAG/dgiZQ2Kn7jKr9",
+	"+Xik6/61SKfad2boynmm6mvza8jxoe0P/hBqwW4CsdYDjpf3UnB/yiuO7o2H9XE5WLWE+Ay6TJCIkxm7",
+	"gz7nSm4NjZ7qMKPWDiRYJYAC6Jd7ZpSRtJuaVrO+Nq6uvnSO7/9dY2p967K1rmrqg380ng4lntW90EbR",
+	"10VIZhVs4Q6OkEyUDWDygWMFMPZChBJgUF1Mjx2occrFv3o7in/sdIfNeIwiQC4teKIBRxUooxnrEy7I",
+	"8HzSgrwMKJZaUl5XXawYmM2tHwiwbts7zR3HMR3nMLBPDJuuK6pz1izi8FotZq4xheVGb2sG229W0uiT",
+	"sFHQ7LQBxn9ee75NuyiakREb0zkr0SbWvBsC3QulvSf+j60ZX+T10toDx51ZLZbgNbZjRjd0P36JrQ3E",
+	"hHCxRDd4xMfM8ns/k4q9p9kLLWLQJ4x9rWjKLLT1Z24w90sYwKNDqYt5IsFXDCh3ECzsPVdMUH36OkyF",
+	"uhz4Xixkdm16Ppu/J3Ss/0wYtrDqd3yE/tV+wEUqMZ2k0+n53jgVy1DHKXXDY/j3DWMJS6+xMQm+EBso",
+	"wz+5uAaeDP8cgSwLTMs3NeJjCMQi4LC6ottQmUsYOK1rso/NuPqHnU63Z+H0Us/6Qu/o+XHHjr72guNe",
+	"Z1NRtn5r9/lxp6cUGtP/8xrIwN20859rffrzrwfHwena1+EH/XV49zpCsxGK/aNO59T32G00zvRy/iQi",
+	"jmtcwiROBZ1L0L8C+2MQPC4kUqDOxA0Tt7BPak8XHLdNXT30vSWNMiQEWHdF4upKacIn/QAFZnMbCoi9",
+	"RrBBtwEm9wjzv6a5ojdhE6w8sOd6nlkXtlFadJQSycYpsMmUgaZ9w5LMjTPxCb/z1eOATxgvydVb9znx",
+	"t7UNqnuDpZqaZoqpmLNsxhbSek3KaLgLFjis8HYPP274vrHtXukqK13g5M/MKW3czszqXTYTcWjqthRb",
+	"MC2lIknkTCx1pFrwsaPRLZ4UIOFftYnZ9gO503E858miYdPazgNt7wezFiCZFBr0frWWbe/ZEve0rguN",
+	"uohdgyzC+XrN0d4KXNFtj+f37VuO7W3n3ydee6Z5aV1XM2T1B18Un9gSU0XvlC7eiKa8FXHwpZpz65uu",
+	"gVxAlht2DnGFUGsYfA1jeCahfVHZuV1iaA63Nvxvk1+7QabTHjRjH+J9GvCKW3HT5DAqy12Lpbpw7//o",
+	"Wx5r39Ak8vpepx20A8/3pkK9XXTa3eO27haOA/Fu8ZbGot6Mr0bS5w42/QWdiYHdh0AxPLs433sLHtHf",
+	"stJb7janGEN2uAmK7GqJG1TDNdrWv2mXXT3T1snD2LVY3akb5Ft3Kl6+SGOv7x2Aoq5Htv62tzpko+GC",
+	"wdFFKLlhK59QjA6CZ9YAF1oVg8apWBdPhQmUYIzblcxY19M/gi2T40kBGAXaNwlNMxOvuWErezQY8/Sr",
+	"07NyqXxTODRjK0JTZmJB+W9TUZqfdgK6Rlj0KPfJTCzJfDGemdetrJcYL5BjjUAr0M5xkPTWY5pruVc2",
+	"SYW6qtR4Fk+spzTR3V/d/78AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
