@@ -94,8 +94,9 @@ func checked(c *contract, mux *chi.Mux, health func() daemon.Health, next http.H
 		case op.scope(r.Method) == store.ScopeWrite && !who.mayWrite():
 			forbidden.because("the token %s may only read", who.Name).write(w, r)
 			return
+		case op.id() == "getRuleset": // while the daemon waits for rules, it prints them
 		case !health().Ready:
-			unavailable.because("the daemon is starting").later(time.Second).write(w, r)
+			unavailable.because("the daemon is %s", strings.Join(health().Reasons, "; ")).later(time.Second).write(w, r)
 			return
 		}
 		inner.ServeHTTP(w, withOperation(r, op))
@@ -200,7 +201,7 @@ func problemOf(err error) *Problem {
 		p := needsRules.because("%v", rules)
 		p.Rules = rules.Rules
 		return p
-	case errors.Is(err, daemon.ErrDegraded):
+	case errors.Is(err, daemon.ErrDegraded), errors.Is(err, nft.ErrNoTable):
 		return unavailable.because("%v", err).later(5 * time.Second)
 	case errors.Is(err, daemon.ErrNotApplied):
 		return notApplied.because("%v", err)

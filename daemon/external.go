@@ -32,7 +32,7 @@ func (d *Daemon) installWhenReady(ctx context.Context, next store.State) error {
 		}
 		text := lacks.Error()
 		if was := d.lacks.Swap(&text); was == nil || *was != text {
-			d.log.Error("waiting for the rules that \"roamlb ruleset --print\" prints", "lacks", text)
+			d.log.Error("waiting for the rules that \"roamlb ruleset --print\" prints", "lacks", lacks.Exactly())
 		}
 		select {
 		case <-ctx.Done():

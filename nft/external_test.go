@@ -254,7 +254,7 @@ func TestExternalSaysWhatLacks(t *testing.T) {
 				}
 				return
 			}
-			if lacks := needs(t, err); !strings.Contains(lacks.Error(), c.want) {
+			if lacks := needs(t, err); !strings.Contains(lacks.Exactly(), c.want) || shapes.MatchString(lacks.Error()) {
 				t.Errorf("told was %v, want %q", lacks, c.want)
 			}
 			found, err := b.rules.Verify()

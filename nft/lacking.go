@@ -17,7 +17,12 @@ type RulesError struct {
 	Rules string       // what to load, see Table.Print
 }
 
-func (e *RulesError) Error() string {
+// Error says it without what tells seeds: not by their full names.
+func (e *RulesError) Error() string { return withoutSecrets(e.Exactly()) }
+
+// Exactly says it by the names that the printed rules have, for the operator's
+// eyes only.
+func (e *RulesError) Exactly() string {
 	const most = 10
 	var lacks []string
 	for _, d := range e.Lacks[:min(most, len(e.Lacks))] {
@@ -30,7 +35,7 @@ func (e *RulesError) Error() string {
 	if more := len(e.Lacks) - most; more > 0 {
 		lacks = append(lacks, fmt.Sprintf("and %d more", more))
 	}
-	return "table inet " + TableName + " lacks what the configuration needs: " + strings.Join(lacks, ", ")
+	return seeds.ReplaceAllString("table inet "+TableName+" lacks what the configuration needs: "+strings.Join(lacks, ", "), "seed (hidden)")
 }
 
 // plainStyle is how rules are compared: as nft reads and lists them.
