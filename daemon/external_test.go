@@ -165,7 +165,7 @@ func TestExternalRules(t *testing.T) {
 
 	// With the rules there, the same changes are made.
 	next := changed(slices.Clone(b.State().Services), "vpn", drop)
-	b.load(b.needed(next).With(b.needed(b.State().Services)))
+	b.load(b.needed(next))
 	if err := change(drop); err != nil {
 		t.Fatalf("with the rules there: %v", err)
 	}

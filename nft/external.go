@@ -66,9 +66,13 @@ func (r *Ruleset) require(want *Table) error {
 	if err != nil {
 		return err
 	}
-	if lacks := lacking(shown, want.static()); len(lacks) > 0 {
+	if lacks, chains := lacking(shown, want.static()); len(lacks) > 0 {
 		r.found = nil
-		return r.lacks(lacks, want)
+		var text strings.Builder
+		if err := want.only(chains).Print(&text); err != nil {
+			return err
+		}
+		return &RulesError{Lacks: lacks, Rules: text.String()}
 	}
 	if r.found == nil || r.found.base != want.base {
 		r.found = &found{base: want.base, chains: make(map[string]bool)}
@@ -78,20 +82,6 @@ func (r *Ruleset) require(want *Table) error {
 	}
 	r.applied = have
 	return nil
-}
-
-// lacks is the error for what lacks. Its rules serve what was wanted so far too,
-// which is in force until they are there.
-func (r *Ruleset) lacks(lacks []Difference, want *Table) error {
-	all := want
-	if r.wanted != nil {
-		all = want.With(r.wanted)
-	}
-	var text strings.Builder
-	if err := all.Print(&text); err != nil {
-		return err
-	}
-	return &RulesError{Lacks: lacks, Rules: text.String()}
 }
 
 // applyElements is apply for a table whose rules are the operator's.
@@ -190,7 +180,8 @@ func (r *Ruleset) verifyElements() ([]Difference, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &differ{found: lacking(shown, r.wanted.static())}
+	d := &differ{}
+	d.found, _ = lacking(shown, r.wanted.static())
 	if len(d.found) > 0 {
 		r.found = nil
 	}

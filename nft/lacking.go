@@ -14,7 +14,7 @@ import (
 // needs.
 type RulesError struct {
 	Lacks []Difference // Want is what lacks
-	Rules string       // what to load, see Table.Print
+	Rules string       // what to load beside what there is: no rule that is there goes
 }
 
 // Error says it without what tells seeds: not by their full names.
@@ -41,10 +41,15 @@ func (e *RulesError) Exactly() string {
 // plainStyle is how rules are compared: as nft reads and lists them.
 var plainStyle = style{stateless: true, loadable: true}
 
-// lacking says what want has of rules, chains and maps and have has not.
-func lacking(have, want *listing) []Difference {
+// lacking says what want has of rules, chains and maps and have has not, and names
+// the chains of want whose rules it takes.
+func lacking(have, want *listing) (lacks []Difference, chains map[string]bool) {
+	chains = make(map[string]bool)
 	if !have.found {
-		return []Difference{{Object: "table inet " + want.name, What: "is missing"}}
+		for _, w := range want.chains {
+			chains[w.name] = true
+		}
+		return []Difference{{Object: "table inet " + want.name, What: "is missing"}}, chains
 	}
 	have.findKeys()
 	want.findKeys()
@@ -67,11 +72,11 @@ func lacking(have, want *listing) []Difference {
 	}
 	for _, w := range want.chains {
 		if !w.hooked {
-			d.lackingChain(have, want, w)
+			chains[w.name] = d.lackingChain(have, want, w)
 		}
 	}
-	d.lackingHooks(have, want)
-	return d.found
+	d.lackingHooks(have, want, chains)
+	return d.found, chains
 }
 
 // serves reports whether a map can hold w's elements and be asked as it.
@@ -82,20 +87,23 @@ func (s *shownSet) serves(w *shownSet) bool {
 		(verdicts || s.data.length == w.data.length) && s.size == w.size && len(s.stateful) == len(w.stateful)
 }
 
-func (d *differ) lackingChain(have, want *listing, w *shownChain) {
+// lackingChain reports whether a chain must be loaded.
+func (d *differ) lackingChain(have, want *listing, w *shownChain) bool {
 	h := have.chainOf[w.name]
 	if h == nil || h.hooked {
 		d.add("chain "+w.name, "is missing", nil, want.plainRules(w))
-		return
+		return true
 	}
-	if missing := without(have.plainRules(h), want.plainRules(w)); len(missing) > 0 {
+	missing := without(have.plainRules(h), want.plainRules(w))
+	if len(missing) > 0 {
 		d.add("chain "+w.name, "lacks rules", nil, missing)
 	}
+	return len(missing) > 0
 }
 
 // lackingHooks looks for the rules of each base chain in those that stand at the
 // same hook.
-func (d *differ) lackingHooks(have, want *listing) {
+func (d *differ) lackingHooks(have, want *listing, chains map[string]bool) {
 	before := make(map[uint32]int32) // where steer stands, by hook
 	for _, w := range want.chains {
 		if !w.hooked {
@@ -118,6 +126,7 @@ func (d *differ) lackingHooks(have, want *listing) {
 				best, at = missing, h
 			}
 		}
+		chains[w.name] = at == nil || len(best) > 0
 		switch {
 		case at == nil:
 			d.add("chain "+w.name, "is missing", nil, append(trimmed(w.head()[1:]), rules...))

