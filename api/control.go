@@ -38,6 +38,7 @@ type DataPlane interface {
 	Now() int64 // nanoseconds on the clock of sessions' Seen
 	Counters() (nft.Counters, error)
 	Ruleset(redact bool) (string, error) // nft text, without secrets where redact is set
+	Rules() (string, error)              // what is the operator's where nft is external, with secrets
 }
 
 // Activity is what the daemon does.

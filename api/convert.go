@@ -136,7 +136,7 @@ func (h *handlers) sessionDoc(v *balancer.View, s *ctsync.Session, show keyShowe
 func eventDoc(boot string, e *event.Entry, show keyShower) openapi.Event {
 	doc := openapi.Event{
 		ID: eventID(boot, e.Seq), Time: e.Time.UTC(), Kind: string(e.Kind),
-		Service: some(e.Service), Backend: some(e.Backend), Reason: some(e.Reason), Detail: some(e.Detail),
+		Service: some(e.Service), Backend: some(e.Backend), Reason: some(e.Reason), Detail: some(e.Detail), Diff: some(e.Diff),
 		Actor: some(e.Actor.Name), From: some(e.Actor.From), Count: some(int32(e.Count)),
 		Age: some(e.Age.Seconds()), Delay: some(e.Delay.Seconds()),
 	}

@@ -223,7 +223,11 @@ func TestRuleset(t *testing.T) {
 	w.do("GET", "/v1/ruleset", nil).want(t, 200, "table inet roamlb {", "chain prerouting-steer {", "map slots4-vpn-", "comment \"vpn: a known session\"", "198.51.100.1 . 1194")
 	seed := fmt.Sprintf("seed %#x", w.daemon.State().Services[0].Seed)
 	w.do("GET", "/v1/ruleset", nil, "Accept", "application/json").want(t, 200, `{"text":"table inet roamlb {`, seed)
-	if a := w.doWith(w.readToken(), "GET", "/v1/ruleset", nil).want(t, 200, "chain prerouting-steer {"); strings.Contains(string(a.text), seed) {
+	w.do("GET", "/v1/ruleset?form=print", nil).want(t, 200, "flush chain inet roamlb prerouting-steer", "seed 0x")
+	w.do("GET", "/v1/ruleset?form=other", nil).want(t, 400, "form")
+	reader := w.readToken()
+	w.doWith(reader, "GET", "/v1/ruleset?form=print", nil).want(t, 403, "may only read")
+	if a := w.doWith(reader, "GET", "/v1/ruleset", nil).want(t, 200, "chain prerouting-steer {"); strings.Contains(string(a.text), seed) {
 		t.Error("the seed is shown to who may only read")
 	}
 }

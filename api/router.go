@@ -12,6 +12,7 @@ import (
 
 	"github.com/roamlb/roamlb/config"
 	"github.com/roamlb/roamlb/daemon"
+	"github.com/roamlb/roamlb/nft"
 	"github.com/roamlb/roamlb/openapi"
 	"github.com/roamlb/roamlb/store"
 	"github.com/roamlb/roamlb/web"
@@ -104,8 +105,9 @@ func admitted(op *operation, health func() daemon.Health, inner, next http.Handl
 		case op.scope(r.Method) == store.ScopeWrite && !who.mayWrite():
 			forbidden.because("the token %s may only read", who.Name).write(w, r)
 			return
+		case op.id() == "getRuleset": // while the daemon waits for rules, it prints them
 		case !health().Ready:
-			unavailable.because("the daemon is starting").later(time.Second).write(w, r)
+			unavailable.because("the daemon is %s", strings.Join(health().Reasons, "; ")).later(time.Second).write(w, r)
 			return
 		}
 		inner.ServeHTTP(w, withOperation(r, op))
@@ -198,6 +200,7 @@ func problemOf(err error) *Problem {
 	var problem *Problem
 	var wrong *config.Error
 	var exhausted *store.ExhaustedError
+	var rules *nft.RulesError
 	switch {
 	case errors.As(err, &problem):
 		return problem
@@ -205,7 +208,11 @@ func problemOf(err error) *Problem {
 		return problemOfConfig(wrong)
 	case errors.As(err, &exhausted):
 		return conflict.because("%v", exhausted)
-	case errors.Is(err, daemon.ErrDegraded):
+	case errors.As(err, &rules):
+		p := needsRules.because("%v", rules)
+		p.Rules = rules.Rules
+		return p
+	case errors.Is(err, daemon.ErrDegraded), errors.Is(err, nft.ErrNoTable):
 		return unavailable.because("%v", err).later(5 * time.Second)
 	case errors.Is(err, daemon.ErrNotApplied):
 		return notApplied.because("%v", err)

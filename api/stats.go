@@ -79,8 +79,18 @@ func (h *handlers) GetVersion(context.Context, openapi.GetVersionRequestObject) 
 }
 
 // GetRuleset is GET /v1/ruleset.
-func (h *handlers) GetRuleset(ctx context.Context, _ openapi.GetRulesetRequestObject) (openapi.GetRulesetResponseObject, error) {
-	text, err := h.Ruleset(!principalOf(ctx).mayWrite())
+func (h *handlers) GetRuleset(ctx context.Context, r openapi.GetRulesetRequestObject) (openapi.GetRulesetResponseObject, error) {
+	who := principalOf(ctx)
+	var text string
+	var err error
+	if r.Params.Form != nil && *r.Params.Form == openapi.Print {
+		if !who.mayWrite() {
+			return nil, forbidden.because("the rules tell seeds, and the token %s may only read", who.Name)
+		}
+		text, err = h.Rules()
+	} else {
+		text, err = h.Ruleset(!who.mayWrite())
+	}
 	if err != nil {
 		return nil, err
 	}

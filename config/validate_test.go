@@ -46,7 +46,7 @@ func TestValidateFindsWhatNoTextCanSay(t *testing.T) {
 			"state: is 5001 bytes long",
 		},
 		{"no mask", func(f *config.File, _ *balancer.Service) { f.MarkMask = 0 }, "mark_mask: must have bits set"},
-		{"no owner of rules", func(f *config.File, _ *balancer.Service) { f.NFT = "" }, `nft: must be managed, not ""`},
+		{"no owner of rules", func(f *config.File, _ *balancer.Service) { f.NFT = "" }, `nft: must be managed or external, not ""`},
 		{
 			"a queue without length", func(f *config.File, _ *balancer.Service) { f.Queues.Length = 0 },
 			"queues.length: must be 1 to 65535, not 0",

@@ -42,6 +42,9 @@ func (d *Daemon) Health() Health {
 	h := Health{Ready: d.ready.Load()}
 	if !h.Ready {
 		h.Reasons = append(h.Reasons, "starting: the configuration is not in the kernel yet")
+		if lacks := d.lacks.Load(); lacks != nil {
+			h.Reasons = append(h.Reasons, *lacks)
+		}
 	}
 	if why := d.degraded.Load(); why != nil {
 		h.Degraded = true
@@ -135,8 +138,9 @@ func (d *Daemon) Checks(ctx context.Context) []check.Result {
 // Change makes what edit returns the configuration: on disk and in the kernel,
 // or neither. edit gets a copy of the list of services as they are, and must
 // not change what they refer to; no other change comes between. Its error is returned as it is. Services come
-// back with their ids and seeds. Other errors are ErrDegraded, ErrNotApplied
-// or a *store.ExhaustedError.
+// back with their ids and seeds. Other errors are ErrDegraded, ErrNotApplied,
+// a *store.ExhaustedError, or a *nft.RulesError where the rules are the
+// operator's and the change needs others.
 func (d *Daemon) Change(
 	ctx context.Context, by event.Actor, edit func(have []balancer.Service) ([]balancer.Service, error),
 ) (store.State, error) {
@@ -198,7 +202,11 @@ func (d *Daemon) apply(ctx context.Context, services []balancer.Service) error {
 		return fmt.Errorf("%w: %w", ErrNotApplied, err)
 	}
 	defer pending.Abort()
-	if err := d.switchTo(ctx, next.Services, pending.Commit); err != nil {
+	err = d.switchTo(ctx, next.Services, pending.Commit)
+	if _, ok := errors.AsType[*nft.RulesError](err); ok {
+		return err
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotApplied, err)
 	}
 	return nil

@@ -63,6 +63,7 @@ type Daemon struct {
 
 	ready    atomic.Bool
 	degraded atomic.Pointer[string] // why no change is taken; nil while one is
+	lacks    atomic.Pointer[string] // of the operator's rules, while the start waits for them; nil: nothing
 	broken   atomic.Pointer[string] // why the table is not repaired yet; nil while it is as applied
 	round    atomic.Int64           // when housekeeping began its last round, on now's clock
 
@@ -86,6 +87,7 @@ type Daemon struct {
 	compiler *nft.Compiler
 	drained  map[uint16]bool // whose drain is over
 	undone   undone          // the change that degraded the daemon
+	drift    string          // what was told of the table last; empty while it is as applied
 	closed   bool
 }
 
@@ -94,6 +96,7 @@ type undone struct{ old, mid *balancer.Snapshot }
 
 // table is what a change makes use of in the kernel's.
 type table interface {
+	Require(want *nft.Table) error
 	Apply(want *nft.Table) error
 	Put(v *balancer.View, zoneBase uint16, es []balancer.Element) error
 }
@@ -125,6 +128,10 @@ func New(opts Options) (*Daemon, error) {
 	d.store, d.rules, d.table, d.conntrack, d.claim = st, rules, rules, conntrack, claim
 	f := rules.Features()
 	d.compiler = nft.NewCompiler(d.queues(), f)
+	if d.external() {
+		rules.SetExternal()
+		d.compiler = nft.NewExternalCompiler(d.queues(), f)
+	}
 	d.log.Info("kernel", "queue", queueKind(f), "payload_offset", f.PayloadOffset, "key_bytes", f.KeyBytes, "destroy_elements", f.DestroyElements)
 	return d, nil
 }
@@ -249,7 +256,7 @@ func (d *Daemon) openQueues() error {
 
 // start puts the state into the kernel and then keeps it there until ctx ends.
 func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watcher) error {
-	if err := d.install(next); err != nil {
+	if err := d.installWhenReady(ctx, next); err != nil || ctx.Err() != nil {
 		return errors.Join(err, watcher.Close())
 	}
 	d.ready.Store(true)

@@ -51,6 +51,7 @@ type Event struct {
 	Delay     time.Duration // from the cause (the reply, the roam) to the deed
 	Count     int           // for kinds that sum up
 	Detail    string        // for people
+	Diff      string        // lines of what was there, behind a minus, and should be, behind a plus
 	Actor     Actor         // who did it, where somebody did
 }
 

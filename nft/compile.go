@@ -42,6 +42,7 @@ type compiler struct {
 	zoneBase uint16
 	queues   balancer.Queues
 	features Features
+	shape    string // what ends the names of a service's chains and maps, see shapeOf
 	table    *Table // what is this part's alone
 	common   []*Map // the maps that all services share, with this part's elements
 	origins  []origin
@@ -126,7 +127,7 @@ func (c *compiler) shared() {
 
 // service adds what one service needs in one family.
 func (c *compiler) service(v *balancer.View, v6 bool) {
-	s := &service{View: v, v6: v6, name: suffix(v6) + "-" + v.Service.Name}
+	s := &service{View: v, v6: v6, name: suffix(v6) + "-" + v.Service.Name + c.shape}
 	if v.Loadable {
 		s.layouts = c.layoutsOf(s)
 	}

@@ -359,11 +359,11 @@ func TestApplyAdoptRepair(t *testing.T) {
 	want := Compile(balancer.NewSnapshot(balancer.Marks{Mask: 0xffff}, 0, []*balancer.View{v}), balancer.Queues{Count: 2}, b.rules.Features())
 	check := func(when string) {
 		t.Helper()
-		have, err := read(b.rules.conn, TableName)
+		have, err := read(b.rules.conn, TableName, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := Differences(have, want); len(d) > 0 {
+		if d := differences(have, want, nil); len(d) > 0 {
 			t.Fatalf("%s: %v", when, d)
 		}
 		p := diff(have, want)

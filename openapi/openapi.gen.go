@@ -878,6 +878,24 @@ func (e StepName) Valid() bool {
 	}
 }
 
+// Defines values for GetRulesetParamsForm.
+const (
+	Live  GetRulesetParamsForm = "live"
+	Print GetRulesetParamsForm = "print"
+)
+
+// Valid indicates whether the value is a known member of the GetRulesetParamsForm enum.
+func (e GetRulesetParamsForm) Valid() bool {
+	switch e {
+	case Live:
+		return true
+	case Print:
+		return true
+	default:
+		return false
+	}
+}
+
 // APISettings defines model for APISettings.
 type APISettings struct {
 	Auth        *APISettingsAuth `json:"auth,omitempty"`
@@ -1085,6 +1103,9 @@ type Event struct {
 
 	// Detail For people.
 	Detail *string `json:"detail,omitempty"`
+
+	// Diff Of a drift, what was in the table, behind a minus, and what should be, behind a plus; as nft lists it, without seeds.
+	Diff *string `json:"diff,omitempty"`
 
 	// From From where.
 	From *string `json:"from,omitempty"`
@@ -1478,6 +1499,11 @@ type Problem struct {
 
 	// Instance The request's path.
 	Instance *string `json:"instance,omitempty"`
+
+	// Rules Of a change that needs other rules than the operator's file has, where `nft` is
+	// `external`: what to load with `nft -f`, beside what there is, before the change is
+	// asked for again.
+	Rules *string `json:"rules,omitempty"`
 
 	// Status The answer's status.
 	Status int32 `json:"status"`
@@ -2149,6 +2175,17 @@ type LoginParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// GetRulesetParams defines parameters for GetRuleset.
+type GetRulesetParams struct {
+	// Form `live` is the table as the kernel has it now; `print` what the configuration needs of
+	// one's own file where `nft` is `external`: maps without elements, chains, rules, with
+	// seeds, for those who may write only.
+	Form *GetRulesetParamsForm `form:"form,omitempty" json:"form,omitempty"`
+}
+
+// GetRulesetParamsForm defines parameters for GetRuleset.
+type GetRulesetParamsForm string
+
 // ListServicesParams defines parameters for ListServices.
 type ListServicesParams struct {
 	// Limit How many items a page has at the most.
@@ -2588,10 +2625,10 @@ type ClientInterface interface {
 
 	// GetRuleset Get the nftables table
 	//
-	// As the kernel has it now, as text in nft's own syntax with comments.
+	// As text in nft's own syntax with comments.
 	//
 	// Corresponds with GET /v1/ruleset (the `GetRuleset` operationId).
-	GetRuleset(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetRuleset(ctx context.Context, params *GetRulesetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListServices List services
 	//
@@ -3127,11 +3164,11 @@ func (c *Client) Login(ctx context.Context, params *LoginParams, body LoginJSONR
 
 // GetRuleset Get the nftables table
 //
-// As the kernel has it now, as text in nft's own syntax with comments.
+// As text in nft's own syntax with comments.
 //
 // Corresponds with GET /v1/ruleset (the `GetRuleset` operationId).
-func (c *Client) GetRuleset(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetRulesetRequest(c.Server)
+func (c *Client) GetRuleset(ctx context.Context, params *GetRulesetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRulesetRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4263,7 +4300,7 @@ func NewLoginRequestWithBody(server string, params *LoginParams, contentType str
 }
 
 // NewGetRulesetRequest constructs an http.Request for the GetRuleset method
-func NewGetRulesetRequest(server string) (*http.Request, error) {
+func NewGetRulesetRequest(server string, params *GetRulesetParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -4279,6 +4316,33 @@ func NewGetRulesetRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Form != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "form", *params.Form, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -5857,12 +5921,12 @@ type ClientWithResponsesInterface interface {
 
 	// GetRulesetWithResponse Get the nftables table
 	//
-	// As the kernel has it now, as text in nft's own syntax with comments.
+	// As text in nft's own syntax with comments.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/ruleset (the `GetRuleset` operationId).
-	GetRulesetWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetRulesetResponse, error)
+	GetRulesetWithResponse(ctx context.Context, params *GetRulesetParams, reqEditors ...RequestEditorFn) (*GetRulesetResponse, error)
 
 	// ListServicesWithResponse List services
 	//
@@ -11174,13 +11238,13 @@ func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, params *Log
 
 // GetRulesetWithResponse Get the nftables table
 //
-// As the kernel has it now, as text in nft's own syntax with comments.
+// As text in nft's own syntax with comments.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/ruleset (the `GetRuleset` operationId).
-func (c *ClientWithResponses) GetRulesetWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetRulesetResponse, error) {
-	rsp, err := c.GetRuleset(ctx, reqEditors...)
+func (c *ClientWithResponses) GetRulesetWithResponse(ctx context.Context, params *GetRulesetParams, reqEditors ...RequestEditorFn) (*GetRulesetResponse, error) {
+	rsp, err := c.GetRuleset(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -16577,7 +16641,7 @@ type ServerInterface interface {
 	Login(w http.ResponseWriter, r *http.Request, params LoginParams)
 	// GetRuleset Get the nftables table
 	// (GET /v1/ruleset)
-	GetRuleset(w http.ResponseWriter, r *http.Request)
+	GetRuleset(w http.ResponseWriter, r *http.Request, params GetRulesetParams)
 	// ListServices List services
 	// (GET /v1/services)
 	ListServices(w http.ResponseWriter, r *http.Request, params ListServicesParams)
@@ -16727,7 +16791,7 @@ func (_ Unimplemented) Login(w http.ResponseWriter, r *http.Request, params Logi
 
 // GetRuleset Get the nftables table
 // (GET /v1/ruleset)
-func (_ Unimplemented) GetRuleset(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) GetRuleset(w http.ResponseWriter, r *http.Request, params GetRulesetParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -17255,8 +17319,27 @@ func (siw *ServerInterfaceWrapper) Login(w http.ResponseWriter, r *http.Request)
 // GetRuleset operation middleware
 func (siw *ServerInterfaceWrapper) GetRuleset(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRulesetParams
+
+	// ------------- Optional query parameter "form" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "form", r.URL.Query(), &params.Form, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "form"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "form", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetRuleset(w, r)
+		siw.Handler.GetRuleset(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -20584,6 +20667,7 @@ func (response LogindefaultApplicationProblemPlusJSONResponse) VisitLoginRespons
 }
 
 type GetRulesetRequestObject struct {
+	Params GetRulesetParams
 }
 
 type GetRulesetResponseObject interface {
@@ -26183,8 +26267,10 @@ func (sh *strictHandler) Login(w http.ResponseWriter, r *http.Request, params Lo
 }
 
 // GetRuleset operation middleware
-func (sh *strictHandler) GetRuleset(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) GetRuleset(w http.ResponseWriter, r *http.Request, params GetRulesetParams) {
 	var request GetRulesetRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetRuleset(ctx, request.(GetRulesetRequestObject))
@@ -26914,282 +27000,286 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17d9s2tjf8VfDyzFlpO5RMybJjK2vWWW6avPVMLj5x5vSZifxYkAhJrCmAQ1CW1Yy/+7OwN0CCIihR",
-	"ttNLjv5pY5HEdWNjX3/7szcW80RwxjPp9T97M0ZDlsI/zxbZjPEsGtOMqb9DJsdplGSR4F7f+1EsSSaI",
-	"nIklWc4EWYkFoSlre77H7ug8iZnX975nNGUpSRmN538ZeKmg83g08Dzfk+MZm1PVbLZK1KsySyM+9e7v",
-	"fe/VRzqtdviOzpkk2YwRmdGMETGBP8aCT6LpIqXqNZLNaAY/Uy6XLIXhyfKYBt7xpBN26emIBc/HvfHR",
-	"ET1hnbAbHJ72Js/Hx6PO2gATmmUsVUP4vwPvU9A6pa3J1efD7v3A+5PnO8Z/HrJ5IjLGx6sPLInpioXV",
-	"6QyzdMGGZDljKSPZLJIkkvbIM0EoJ4ymcQQr+K8FkxlZRtkM14DOGbE6av2NrcrzVO2X5sH4Yu71P+GD",
-	"K9fA34gxxeGtj/YnPUxGOFuSlEmxSMeMRGtre3DbOZAsvY3GTB7cJrzU/0Skc5p5fW+RRq2UTVjK+Jg5",
-	"V/ADy9LV2SRjaXUo8DNRZDenfEUkGwseSrVeWboidEojXhpUxx7DPOLRXC1DkHcb8YxNWerdq44TmtI5",
-	"y/QJ+J6ObxgPFeVVx/FxxsgIX3gmCafzNdqnnu9F6sWEZjPP9zi04ulPPN9TexqlijbUjtij/FPKJl7f",
-	"+4+D4mwe4FN5AINRQ325SKVIa7dKkKkggvuwaUPO7rKhOTIJnTIyYhOxflxxx2DQ/1qwdFWMeoydlZaS",
-	"3r1hfJrNvH736NhXS2v+7mw5FX9jK8e+8hXJ2F2GZziSZCFZSAQfszY5kzcsxL2FIxBx0u2RmVikcu1I",
-	"3LCVT9SKDzjlIRmJcIVLEFI2F1yfLkmoJFFGwigk6rVQMEm4UA1PX2CLVP3JUmiLiHTAVVPqG9NCr9v1",
-	"4eNecEqWsyjG8zGJUpnl51VNg4csJUu6ag94abWDzmkn7E56reejQ9Z6Pu7Q1umk22kdhkeTY3oyOh0H",
-	"odkOZMvFfqyd/PqNOWqwMZO3NBvP3BQ+VMwYKGept2U8o3zKQl8v4ZJKElOZEckYb5Phd0P1EuWrB3Fd",
-	"92QnLRxhzSw7Qbfnntg7wVnN5N5PCFUXU8hSfUZwpkh9GZlR2SeHQS/n0Dh7mUVxTKRoE2hgmUaZakBN",
-	"eyJSXKT5QmaKmgi7i2RGVix70rVQk3rYgryJ5lHmvsqBl0YZm0tCkUHMqCT6Mp0LWZ7CUeBmEzF0YI8q",
-	"ZBO6iDM1psAvroCIZ4ddz1eDRn7cCdTznD13HOzZ9y7xaqnnx/rucfJji7mVObL+6LEc+R6/ZzL7XoQR",
-	"sy+Q70UIDG8seMY47ABNkjjC2/bgZ4lXbj7Wzx4Nw5RJ6fW9zulJ+6jT7gRB+9Dix57vJSJV69o57fne",
-	"kkXTWeb1u/dNR62Hds6TRVaMvpj9vW9Gf2EOUPPhm+EEjYfzlqVThj2psdjtz9WjVqKe/dm5VHPY1DCl",
-	"Efce1qFr9prYdt87fcNLr/8p30hFDp/svex4vtcNgk4/HJ30R/1+R0lkenNpzeZ27v0ayuha8kXp4/sr",
-	"37vB2zbWzOHE98RkIhk26MWRzBi3xwpNd9tBu9vuBOXWSv3nw++vv1ZMRR26xluiV3wTSepXHkCSMqPA",
-	"Bji7Vdzky9OlZFJGgl9nWez1vcNgriTdaM7EQmlafBHHT0Wr8ItMBJclrvMyZTRD1eORjEeRlzlmi0Rx",
-	"0dDrd2tIzvdAPzOvWsS7G2fCqdbK3CB40DBkoWLzltpqtEdXF/q1A3inLJO2bFVt07cu7W5Nd9r0ef4e",
-	"TE/P9bVY8IdtVDPGUtm8Ti2z+VU278FbBooPaPwPWbIkgv8tFBv0MnHDUCKQbLxImdef0FiygiN6ne7z",
-	"dtAO2p3+8+C5YnFSjG8U3/QO0gU/QGuG/l9bPctfuZ6mYpF4fSXGZTHMcczUGqsfxnHEeHY9pvgnsGcP",
-	"uEsspiVFWalD+IY6kDMqldQSs1sWg2A0EYrw5jS9uZ5TeaNUirsgCILJZDJRFwLLuMQ++EQ1N6ecTpnS",
-	"Kf61YAvkFWOxUGunZDOluMC/YkuMVBuvFXq8I+L4OhRLju0+/Kp7Aor8oszqyvfAspTOrzXTVr0E0vO9",
-	"kGYUJMg+rqP6SckepRcVt2eTCRtn0S0Kq46v9E/XKaNArR6VuT0L9imJOFfCe9/cJiCk6pf5JCNjykks",
-	"aAhiuqKkezhYMfTDBWdefv9PaByr/VKNgfXG839lmWBO7671PCRK/CD0W6KC73FxbSwkfS9lP7NxVloH",
-	"usiE+iEVmRgLdQ4Wodo5yRTn7nafd46Og95Jx1+7f7ugLMVC3b294PTQ9ySHM6YXyYgHgrdSlsQrTw3Y",
-	"0MbBLU0P4sic9QP4vQ0cxvd+EZxdj6hku4i7yMPquGTJpvloXhlH42wDo0xSMYrZ3CXChCyjkVq9DHRg",
-	"pdcbFYvcJpzQWCnQq762CYA5IMpm5OLvH4lIycXZx5c/qnOQpiJFHpG3GEmSUWTAiVA6XqrWGUhBrXzE",
-	"ZUb5eN2miBuVLXATlTyVwa6pRTMmFzXNlIbROJOojpvBF5bGRcr7uJV9Pfv+2CxU4y28wC9de3i+YRQ+",
-	"kYvxjCjhBZRUtCyApUCubTVYQVu5GXTTjlsGUxjPDyxmmcvsfA5WjKngrK2m+ppG8UYRsQl1gBEErfJ9",
-	"wgWRCR0zErNJRgQnIdPa9fY9PVLswN5TTVdjsYhDsKiMGJnTkKHhTRvswFKhrVIb95iLrAVzQ4nt0dv8",
-	"EXhuylmsqB2MjJG8ISmbLCQYyNxjfKHepiRk6nYgESdagoD9EOkoCkPGH39gCQg4JEnFnGUztpBkTldE",
-	"8HgFZi+v2SE7LDbkncgIjWOx3LLMk3wOT7XIMJNnksixSFhurMXBkCjzzfIXLGDOJJmkYp6bcUUaTSMO",
-	"a3zOb2kcPZDoXbwM7H0jRjokE6R7dOzD6A6DoMzcbtjqQF+46tK0WSHMhtxwseRkzuYjlr4A2/RKLMic",
-	"UU5QMPmvcoPLiClppSG/7Hbd/FJ3j2uyaV8jvW5PsatvYZKS0JSRZSr49AUZ4tIO0fAYx9pbMYc9e0tj",
-	"JRWzJ9w1Pe+/Xr5/11c3F0MvkgCf26q00o2vpKDmSqJcMy998uoXeZ5P9KkOj3sQsKrvRHY2HrMkoyNc",
-	"pycREdaVsFoBYFDq5G4eg9lbW7z7Hg6t8dofl9Yex6IuI3XbpixJmWQ8Q9V76yVRLMoT7UI+nPJICn81",
-	"KoUEe5Zmd7YpuTttjFqMXHib1/P/A3xarGxvw8rC7bZ1QScwj6dey2IAZr3eijCaRPVyD5XAUmf0Vgmr",
-	"j5Ks36t1fVJuNPBSNlIL1dbvlo/Dj0I25/Ude8siSWZCZsXFORVktELaA4l7I0OKZBilbJw9EUv6aUYz",
-	"dstSwmIJGwnsv/DianZViMnqRzX33DOnhown5CIF53+kmn4SSVaKOQM/LwzOktlIlPWBb4IHeEojjuJd",
-	"yMZRyAjlbFnP59SSR5kk+uSTjE590tAJmG9/7gTdQAIm5MKQQce68s+z0nyUVAFO642bn1gL3JrgCj+R",
-	"gmQPRkZ8zIwzOb+d7N39kFu8H7e/jKOpRJ1jJCjFD5aKp0yjW4bRBbDZTfaHcLFh2+eRlMgcH7WJ3ZNi",
-	"Ey/pCrVJNWpcPR+HbPnIG25n7kR4og1FFRaPxdAMB4IB9ELApmoHzsN8E3vb4972+L/C9rijx7RO9Dfi",
-	"nmKrYzxxf2RnmZ7tQzw/e86x5xx7zrEz53iUhvRRiDc0nT7WsEAziD8jnaB3cvT8mIxWGUPDUXMzZuew",
-	"bJjBWE4098Qwxk1iUyZEC996KptMpX+QjT4K8Zby1QfUgORjZd1YLAkwvWYqo+1OEQIDAlMzlG3Lo95u",
-	"5W8/yTKtj+HpnCN/53SRzUQa/fI0CgUlVizBVjuVpZqfodVVW+qVpshYuMW6vrAH/xQLXTOIteX+6aef",
-	"WusJIZvWvPSuWfVbGsVPY2o04dwQkUvTDPWsJh6mdYeGiXCdq8FsWfh8/E/FB6qzAF9GlEkC5kdjnC/d",
-	"sKBhFdZcrUQ/5fGQi0TdgSx8y8KIfoQleYJjsoNhOGN32UES04iXrSAvcQwtGFNDY1jnyMH8wcmgfUNq",
-	"z0k2o7ARYOSZsZRtIYZ8jVpztUgtePep7wfjoGhDeJD+GHKzLs4vWaYIRupgMFDqaXyRioSlGcQf63im",
-	"xPrJRD9Z2UCadYFEUc0KsuOj8lytkRAxo+DfM0JXKf78uOdoxwRPld7sBafHte+aKKpqSkPlAx1ktWnJ",
-	"P765hFXU34oRSGn3vndm5MBqRgo5v7jtqRN5fnF7TLTAiBYXsciIohiesXRCUVSyJ1ZOvDj07TSybz4F",
-	"rdOrzx3/8P6bwaBd/PXt58P7f+sUs7PW63776rt++c9vHSln+RQuQHB1TEOPHDgHJYpu+6SQjEHUVbP8",
-	"ZAvCV/Dz2rTUzlrTer7DtAaDTxtnNhhcfds33xzdO+dpogv7n9eputhDGsfvJ8BSNlGD2XTFQ8rLdTkT",
-	"aQbJHIJDluEwVxGHbfKe55mH2VJALEV0y9CxbKmSlWwT9VmqPvGJEWh184yOZ2RC51EMKTOQg7GNlvPR",
-	"w+ac4ydd2Br9R5FAQdOUrnB4oF5aORmoPpZHukh8Aooh+eaGsUTCZWT0Hx+CdsD5wtlSzUB+q+alxEzI",
-	"ttBMBduFgHzfAxnUyVmcfhpJ+GI+YimJOJnT9Aap9hfVV5t8YDRsCR6vfBJNuVC3IebnRJidwzh4derz",
-	"TI6Pjg6PyokmiuO/5/HKZH2sJ54YXa9JFohRHrdwf/XOfa7Ff3a4SPSEMoFxJWwcqQ0gXCwbL8LGzaiZ",
-	"dLE5xqhgp/D4js2SM6WK6SNxw1bSJymLaRbdMjN6uGXlszYJyuRjqGq3HQucqUFFSPwnT/u0YCfyiRj6",
-	"B7IzS3/luA5KiTE73q17LrTnQnsutOdC61xoA595E8msKs/k56/RQcyTLqrHjbO7zJ0riSndZs3Ue5D3",
-	"+YLQEXiptWasszV2zfa2VwLnsGENLjOK5q7yIoClz5m5m82EZCRRX2eVjTvuea7jA7QX8ek1eJsdYjJO",
-	"O6fhPFoCPix1EtKMtbJozlwyqjmmlQd6uNWeX0PKuH6sNmQSi6VE9zS4pjFqQOiQlQZzLezV6329USdC",
-	"cTFsXp0aiDnB5v0825mt4Bmkh6BxoXI2HN0aTrIbBy4O+Rc4fzgmSwww2+Br+nLR5csZG99UCXIS3Tno",
-	"hozFfE5xCVVLYMLBmG9BQtF2EckkujOGsDVYEDQ0kLEaAWm1JtHdkCwh/jk0BFDVwifGJVZN7AZu3N6J",
-	"UI3lpNhHeROpnRQ3aiFpqnZzQqPYvZuUZ7VDkTOYykhHcC9nq7a3jX1YG7mQnpls7bY9BUPF/a+w08Z8",
-	"Tad3VNVUzEDbKFRZlp0iJWzTF2/E1P7CygeriDWczNjdGjvvBCUlPrgr1HKliZ+4NXGdXOagHsg1K0in",
-	"SDpjd6oP6qaaIiNt01T/G98qJaU13NLc4VW9I3O2VRmVldvzeTsDXCMPtdkF/8EFw+XJp2vvlt0b7rs1",
-	"y3oie5Ce8vWR4Xab4u+bLnXSu61JleZRJdbtM95MvaWrtbfT1bqRLH/QeWsOBK8FBv1DwNqCK5UOcjRm",
-	"6qKcy82mxq7D1Pjn3Mz452//65vZv+f/lv+ey2+//bOTVl6VAhscuo5Uyh6GP/g27EvIEkgOgHhtk/LT",
-	"9tZPVRErUVCZCZrAb5wUVomnqA5uhQBh6k3AI3Je53m0gXVt5+EXSqJ09r61U93s9mva9J+36SKOV7fa",
-	"g7TGkMaZG8pKQBpMSewpxk6nzKkdgOy1pJKEmAXnq33VOGFlOV4sRnYELKr8qulRYWiudKtTpj83kYhD",
-	"FlMH1tVrRfYQ9k8XkhX69YPGajxnlU5EShImkpi5RdBUzGtGBrTv/MhlLCkcmc8kSRccJDtQHdVmPzOW",
-	"FGd7N5FLblUysE8guKWV76FS2sUtS31U9kOfLLj5F7gmJbzGbqMx/EO9q8jeR1dqa7KIY3/AwzSaZD5J",
-	"WUIj8+0kmrZyWCu99S1gtD6hi1DpRSGbpjRUz28YS1jaJpAAIAd8TleQcIbwXo4banmNyR1OYhJxuOlx",
-	"cTyrUroWaNzP8OBvuXvgNF7qd+8RnqRE2BsU3XVZONTwJp7e1NrT/xTyObKRP5y5o7TelSXQEW/NLMc/",
-	"sjuH1RglKx/sxmgjWc4E5H1Cji7Yh2/Y6hqgJBr39Te2+lF9UO1PsRi0q7XdvtVXdwkbZ7k8sFFGdVzJ",
-	"a3iYJEnFiBGdb9kmZ3GcA7Nh+D48mok4rF7PNdYkRRvLmYgZSegKghK/gTe/NYEYIzbFm418k6RsEt19",
-	"q1h0vsyLMFknmJMgqAorRpTt3teIJ3M3Tt0ZSdl0EdOUsLskRdoh33x41f1W73I+8DwNFqIHxITMsiwB",
-	"Zqz+sS5e1ciMOMXf8TIVxglH1CI8U1OnnPz48eMFMbhIPvo5UkJJqvh8m3SDoNU9PS3ZrCE3Ch0ppaGW",
-	"3dyfOq2jK3RUd++/aZX+/Pa/3JCwroMR04izsIlLezfTzc4WOLe9xfS/yVdWzCLioRY+105dMb0N5lY4",
-	"xOpCY4ApyQWJBZ/CXS/yvK9IalMl5WzplCZ07DMLXbEqa7Ms3t04sdcRix2bY0KQGwmBRguuXv46erlR",
-	"K7c0XrA6ZdonFGBxIZaNypsXhM2TbOW4CBSN68tgGyHo4eUB12YMtQvGc0ZfSwQbb/X1M6EE8YKwmn2q",
-	"3783OEvOhbdVNYfKAUl90oJztWzzZUckShSgycYGabq56jdRxLWD1FMmSof4Y+51h8ME3GLmhsBQ+hd1",
-	"coLBds1YHEsjMklW9QPUuB/+6JKMCWvD2Mkn17TNR1y0bOxRQA3xCpL3vRT/l+dAKE4uEgjWU3e8sxtL",
-	"LdjAcLm6DnGSEqFpnAxVxqIpe5IZS3awemUscRHwLU0jp/8AsVZWzyTRr/hktIKDByA6It2kZd6yNNQg",
-	"SGbtRzSmfMwQh/tnTG/G5U3gX1xkLbFI5fbrUrMZi2byg51vejEEs1AuHvoawi/sUUbJrTphUXJ77Nzs",
-	"1+gSd8V5IOyMkY4hydr4XPRur1mvcitCpRcTfVsVTfGJ4RA6Ut9tnTLA6q5m8ocFQjmAbsO/AWLY3aYB",
-	"6Fhv8a+X798R/ZR88+H1S3J8GnSUQKotLer02FekhhtBO5Mtkh60v6sT6Wwa0Ivn3FQjQOyg+5yBGUVM",
-	"clkbc15gM0dMiUZ5TMYNwv7XSScVpgotbQ51MApvLRJzIdE8hsOfvfuBhWYaMKwX6tpRszNp/3CMdIIz",
-	"JaNIyYhZuyw5uWeIhmVLOXqmQ+y3RXn0SjDU203h6zKSiwR+1Klt62IRMocy06xGNjvs/2XnLHhlrSwI",
-	"Y6razrpyl6oZiXv0DnXwe1hko+BlS0HCaKq4MaPj2Zr2dNTpbrPkb9X6zkPGsyhbVRexXhUai2RrvNQl",
-	"vFTncYaHrjXRBQy2HOmEcTVsG7vAnMyccK7MYbJ/MdT9KacqB4yGusapEUWfSRLpJVJ0zkPYHIv++2SI",
-	"rQ4xQR8bHvpEzkSaDbiJNNRHTqRkqC9aOSwVLsBsDXcKZildU4sqphX4zAi8G1qICyoxoKYIZ5q/1cWs",
-	"TLCWfPps3pqcWO8Eubrk9U48C49aCf6AvrVtJMUnIBV691fqp7VwkHyydjRjnqbqsGcZzQLuHK1VFNkE",
-	"ipn3UcHA8ip5wgHG6mizeiJShDzT2HK+Vo618GLrIPlY8B8tHRILW+OSJ/YXx5e7OOyj4JJuUdOEnQbi",
-	"ZhKjr2TjeNz/0cJzyYvcOd4YkHvv5m4/OhXJM0WhLCRK6dI2G+Q1SM8FL9JSie3ePykb0U9Kl8Csn9dV",
-	"6hy7Pf1vLI3sYSHZDUOZm4fOrsd75Aaz2phPO0Zit3kY0rMStxAc+ueyq9VyrQFqdPG+ho+eLOK45uwD",
-	"rnTxQchGC8yqnIgi7gtS9tyihWu6Ed9xopiP9oD6QvZWYCOuHcirwewkjueoOUTwslBeFb5/BRYHd1uF",
-	"vZGf9EUSATSm+l2zkLWzeNj9zRmhNmU+Zo1yBxEOVzuFfETh7Bwb+MgiWw/WQywyGYUsN5RWl6ZOwK+3",
-	"fVrlGWoJC+Pbq1x/roEwM5HjOVVrLb0gfBHHJGUSjJCcYbSuJFrqaBPFHeWAIypCEtMxCxFiGHw2Jdd0",
-	"MW53HR1Yv+NDEoslS1tjKhmJmeLU0jdCvpJEIs5ZSkIqZ6wSuXO4flpt7wlt/RK0Tq++0f9oXX0O/OPO",
-	"vfndqW773ju2/Gg4Q/m8jQsoqd0CtJvkUeyiRPieZOOU1RivdHp9Jlk8aZPz3N8kZ2LJi7J11kql8eha",
-	"XYtnrX/S1i/XravPvcP7PzUOl4VB+fny5KNzUfAFNbm5O3Dqwr6+U7IT3p1XboUmssF7dY0tw2+xKJei",
-	"zpFazhhR4tSelwVw/b5bAsdwaGiYk/MLLYP7Of4mD4mx40EAfMS1VcjcikXrUY0MbQsqT7kwJqmmyaok",
-	"+Ya6zOovyHIGkN0A1A1wAiIWXJIRy5aMcQtjZRJx1iZn5O8/XJT8zJqzFEu47t097nZ6vfLJzxX9wUD2",
-	"r77bTsp6Fk6KBR63kRu4gEOXtEAO1eKqVQmxGlgv4vAaLPrukMERG4P1Ga2W6sXcW6l6ErxPhlxwNtTw",
-	"79g9Zz4Z3rAkG6oXY0ZDOUDLpGpSl7fR2Po+GeoIqCFwfMazFKABRizi0yLCbYihUEPtxMCrQHDI6ZAC",
-	"Qu8zupImZmCudfrcE6ExlxJQDzV4vO9hozV+hkYhRnl0USWE1DhMCgaVL3bdhmunyw48qqHnMS+qaQ/R",
-	"fOscjVYSdkrxqwpCFzXRFpWUfVTMXyimlT+IlSAANRkw4IJkQqwHeZxujaF9GArBNwfW6+4b+yJltxFb",
-	"Vo9oGE107VdZc6ww38XIQxEnS5GGZT14q520BGO20auav3iPHrfmXqwPEZ++hFE6LbVWElaDIyJNS2tk",
-	"iEOymvNLK2jP1EmpqRixh8ReTQWTBg7VDoEe3kQ8HFb1HgahXg182HlA2D26Nku392HFMUujeJGisZmS",
-	"1HDYjN4wpftobmlSfzcWmNx2GmdC1ghvAJ9c9nLBwTQ1qNUqTADryCfRBOQ6CF3Do1oJKDxywqxkLL2l",
-	"cXOxIQ+0R5nBiD9HsiL55OHGRZCWmIAegQF15u6xgiN90gmCOcgVnRmIFD9HWe5sM311gv+sdPb9Cosz",
-	"qysWssrNzECAmYlUSUchoRlJKQ/F3LerjPok+E/V51Hwn+ua2Rrv6rR6V/8FTOjfR8G3//mnTdHFeTAU",
-	"gO5F47n6XzZW/51lmfmfdN5zRZiImfSBW7IsR9sRKm/UZevae2seB26/ZrqDWL1RbIT9lWQqCrrURoW8",
-	"crXqrU3eCUQbUIvTRk4oWWne3YqRQhdCLh/MkZqFdTLV/x99MqUzhOxCi8BCycOLMNHUbLxSaAjoBUFh",
-	"qXmC8MNYLK/BDvLogxpUD+qPYolGHrVFmLGKszOrCUuMGpL6iahdkj5ZJPqgkkDmmGFgBWojnBK4AZ4A",
-	"lkI/QU5hcOVhUJrS1Ni08laFsMBxyKE1qN8OpWL9us5xUB+5rd0N20pNAXKIZFJ3mOKzms3OTcUgHfyI",
-	"kGRDwz5x1RoAXcGNb9CubEmiNi4//2JHAwB1nMlXb8kkinOdSIMVqk+0xyCagkptWyszfcU+axikfMvS",
-	"aLIqcSeXfe2nGUN8t/IVbenLgHzo0vzua1ZJayDFbmvNqbrfFpNFTRoOSAh82KTXt8tuVd2YLUqZcGyv",
-	"FxQXWg4eC38cngQASgtkKDjTlFtS7RwXWwMa8u6v9LRj5kgV+vD6JTntHT3fFEtUDymiuIc6cs7IHoML",
-	"WNGLrIB/CGlqzAUwUsohpRcAgp/ri+eoa1Ln3eX32CKNWinTcviukerIBdCkni22+FWPTk+tCxKrDFWu",
-	"SI1w6Iybi8BeW2hRNcqTc7vgYzEhGvnQJw40xHdnb1/tsjbr3poVWCpxBvm6uRgV5NnWoYUsUunyrX4Q",
-	"C9BcJgDtmAfFAYrAjhAi41QsQ1YDtCAmGVOSEMT9gqUHu5gs4rgxRAmGHzokHYw/LoUK5MWDojRHelct",
-	"yMZRuixh6TWSotw0KQw0U29rwmWhdvlqAFMYyWyB57FB1/NIyk3z1NAnHAoImkkXsK8Ne+HiWkci1/Qi",
-	"CC2svaW1bdzDSJeH3zAPLnLxDQsZQqJDwx5qQWM+MBqij64xKgxGpDfMNsB4VUfHl7uB0ayddRMVb6Gw",
-	"4Lm1usx3Ll9gOzJX005xGiuUXMs5dnW612f61sS8ODmzLqz8SHQbf1POyS5WR5do88GZuzPJ45E336zw",
-	"1r22Fu8QA65edxrOol8ct9FlLLI8GSGNqrymLjAd4fM/byglrzSLW5auiHrXpP5TeYNszgQKZ+xOe+0U",
-	"Te5ijVw7A3pd9UTzdbuq2RhtF3z09szFrYvnltaVsyWsLVlCzsUNW0kyo2EOlWzVb2+S+CRu2W7W1Lfi",
-	"1k0SQCuuzBYax7BtNdnyhZXBebyKLPoaMnGuTqPp1246dGS2w0zNLFYdETxF1vSHJsRZn72c70+VEp1Q",
-	"AmeGWvIc6wkELZrT48w2kQ3vp0w8usN1jxT07pz4ImY6VmYtVsmZbX7OCZ8olUGueEbvtvcMzbg6vjTR",
-	"B+UOsN5yxMfxImSmYFrhzNNlMeAtp0nzskgRWguWy8vk2Cquw9yJdYVHTBJJtRwKEUe2vqsa6mvWiaUX",
-	"iyopiKJApK65Wi73WsxEX+3OSUDxX8d5RatSgW4Hwlb4AjOeIok2sYZKo3bPrcVTHp70qgyqqCm0O2bj",
-	"NsifSkmfR1qoOhstj4IsaZTlyeVQV8b2BgTzF7msrG03Ig61YxqczO1qiqXpOi8iVJt0aYeR2smXfTKE",
-	"j4eWHgBu9JSzeKhOHB3FTJLRasAxykZd5NF4prMYLe2B/GRADk35bqym4Odd2FBAZU95E0AfxlcNCBOC",
-	"f4A4fYj3gqKYQyDroTpW8kuQ6VrJp0cT0nyDrZMYxM1cznJB+XaAqp53A/Qyldy2zQZnOXAr9uqGILVl",
-	"HFqrGtV2K1kRbbvt7b9hoauiYoLTtM7Q5Z+I1OiPGJoEgw1JJtrkncAoj1zrn9MV1rQ1DLQR2eQR1WXC",
-	"Cbq9LRDO5YpYNjSvKY5VJQko5WM+sg4j0sQWB9GxaXezl2iXwD67YpfNoPLiXQ5TGDVRYlOwxahb0Nbt",
-	"KcfzDOVDz1++vYBNJAueMjqeKe5kZ22Ub2zTaV1ihpVyXIxVVxVzxSVF6mJNbDuHHmYffSj4CCP1fdiO",
-	"o1a2SGIDXhqNZ8CPJlFWSmrXXTZIdy5qnZWgvsFybftj3bFFTkUlUcdU5hDPbXJGMKbR11GU4Nus5Iq/",
-	"0I5mOFc3LMnqMT8q1oycBnvd097p8fPu6dF2X6VVwe2xvqTZJv4qo1hRo4ljK7hrHkMGmBDql5jKjIwF",
-	"51lKxzf6sp5RSaYQjbbGhC1dSI8Ei89tUch9CEWK5hrclUJsm4TqRXD8aT6ybQf+sBM8txW2rnOhOc0a",
-	"OGMuS7lUJtjADKRvVV9/JolYcg2jo52bz0rkrzuYU/mvBUtp6JavdVU+e2R5gT6nLA1DWNscCL9BYYGk",
-	"gs5ZmG90zCYZGbFZpI6z4GPg+wNudh1LG2kzrZ6u0lzzbDKawVcwUUyiZ/GkLOZY443mUOBIg5jestQ5",
-	"Zy1SbK/CY96rg0s3bCO/KPFu9S18wVy0LJRp+9CtXVBmP6pytCah0mXgF0rQurSUSwWWtL8t+qqE7rlj",
-	"5tJeGfu1lbHGIKx7jWyvke01sr1GttfI9hrZXiPba2R7jWyvkX2tGllJDdug4zyFh3JDkY7fN7KzHnhd",
-	"aNoD9RFszrEYJkOvsh4vSzQbsaaxYBo13RXtkwsININQgEyQqVD/VZoF6B1QIq8QQBp2+bOIuNzQoWQM",
-	"4BZ06MEzhNhsGphVhwqlDu7WXiGsisIRRT70dGW3mgatYOJlDZSn1Ii52VIUsmjC6I1iHtki5U27MZj6",
-	"jhG/1O3qRCHD6VD+pXNIGhrTNF2ZDWq4RgtuOOG22VmSnM1AG05Nqcy5fFaOB6VzubEHsmLZQ0I8TOZ9",
-	"YXmyJpvvaTE0Q432PtjZt3hCisNpGTbcPKgGWL4Wg/n9BAtca7H0BeSaxHEhjc0owk3kV7WVfFE5Wrqb",
-	"47p+jk0/fkncM6FFgrtjwceUh1HoLFF5Zh3RrTuaw6Pn3WFqDW6LIXD3EHKkA3c2jFEP8+RvmYgbTIMB",
-	"Oc9M+IbrNMXNyNU1US3lGdWVgvsKsHepzK4VH3ZFpCOGBkrPBj8NKr2Mo3CNN2wEAbFRGtZFCnsPM3f9",
-	"vthZRuhc40DjTq0LkO79SnIgg7U0SggeHymdgIfuTy2o30ZYJjV3ysfKLRJlpYtkC5J6gWEMq2ITs8X0",
-	"9Dzt7d3AxJ5GmCwKm/zBhEkY+JeNtbNEld8m3M4MYMMKyNrQV5FOReY02n0EhpUVMAIjBogfWn5RWu9c",
-	"pKyfQ6IjzIDcIaQ1bNArishrYbOYTo8ZG5q0DHTKk0fT2kTkOAGZyGhcI6fmRkFelbebyEHYdhHhWuzW",
-	"pijXSxPi+wgED9+LQkbrM8+kSaql8kaa9OzHBA3/tmHJRtwQy8YS/5eptVt4T/Myu7lnVoc348Y4N96t",
-	"NI9FErnSg1/C74iObWXZWL6jWSEQWNaUhilYi3kia0soFDc6+LYatgmlIapt/k1Jg0XdiAabh/O7hiQv",
-	"Bw+K5qy6GJJGGiQqNAixWJitqZ4eC5ld121G8z6lmLNdesQxbrRwwBt2Nh8XJBVivks3E+pMcvpBl7p/",
-	"RPMJyyuXrLcds6xoG/ziWRTHoFE7VqmGGIrKpI3uAyt10olV87CypfUNZjTdAZWvCkyeGtA6PTCrZq4m",
-	"xjJpmmNWLHxph8tUtXaUzLF3cyeW1KOOF6hwgFTmW8IwHY8RDRbDVzZV9SjYZxHkYgpGOE27WnxtBARY",
-	"m13wgIR/hrAX2zP0UZ+4RoSA7a9rpXXbi67UtY+WmXsHiKOckz/DNHTVhFZ4wQsNu6htjhIxqADvTpfm",
-	"LDto/AqwfxJHbKvMUriYfG/Bd/5obbuLFvx8AM5t/53DaDaDs6yd2UNCrR40lWZWDz2pkg8REnSc86yd",
-	"1VPow7jxfzht+H+KkkA7nO/3nJElXVlAmWPKtcG6tm5KUY+r2hh69ywDogHxMM0BcG/36NiAZxagVs1B",
-	"KkxdLyv442hr6Ie7bGQcW8UwyXse47zBcKaB6GFJRszEjjUeJmJoV1DmK2SlT1Wzg4Lnq2IbfD8hkt2y",
-	"lMZm1FhjxJim29VES9xEJymx1G0h1wXxHYZAA3RkPXLaU6ai3pK4pJKMFlGMpR7qKlRJZ810u7jydqOK",
-	"acaHGcGoquuAQMWLNMpWl2rxjbolbqI6EJCL95cfycFt5yAWU6hPrasS4E0KH+b1MhAb5LoISDF0kUQ6",
-	"3iqHeF+3J8EDKD43xFY0ajIy/SFJ0kjtP5q+gXDALsloClW3dEcA6XZ/f6+R6yv9vLpl6coqj6W7CgUD",
-	"7Kw55XTKQjJjKesbSUCa6htRbsyBshxswDHOIrYNJ77RsAhUJaVzBlXKpEEU1qrkJJrqyxwgk9oDPuDf",
-	"fXcGcmP7u+/I+1sNXvR3Ht0RKcDazYWBkpaEMxYydbrVix9fXhi4GomMbsCHZwi/9Av00iffw1KRj+//",
-	"9urd8AWh2NQzSeBWU00O1eU0hPovYOwf6pjNAc/zTfGVNsEILE7UQcJZZPSGSVMTYsQAaD3K9Lxeajvb",
-	"d9/hl8CP4Tft2CDDVx/p1HSoVwwx7K2lapOLv3/0B/zi7OPLH2FXfnj15tXHVzlsOruL1AosFYOLEE9X",
-	"rfnwfNICxjXsk173xAqY9Umv0x1wdNEoNRXq57JY4sA0Brtqa84oX87UVpEzM/bI8sks0T2hfhN8wMNI",
-	"3misdEs7foGvsQhukQmNYukTrv+0OlR9wLlDmH8+4MPzkM0TkTE+XrX+xlYQFRuCIwuCR2ZiCSFiCNpS",
-	"xFMaJ323R2ZikcoXSLgaLsOqHIrRvRC3WOrrA0tiumJhn2Tpgg31hgLm/HffIeQbBcEAQOdAnvbJUIkL",
-	"Q41TrFofojQxLIq8TfNrNaeSSwgfAyq5zKOoVnj8JGM6nH1TcJmpzK5eH/A8eJkseMhSRHfRJUwgWBnd",
-	"WEMoJ6ijk9XFjrGDNB3P9MBeASTVd9/lWF4xm5NQjBdzsEJ8Y9CwvtWOSHXoEVQCgKo00L+2Rw24XaKu",
-	"Tc74CmvejQuEuF7Qy6vjgrfUQEf3giOkieEZhCb7pNftGPpVC/ujULuIpfk039F26BlAbKq17HVPMb4o",
-	"jsaMI9QjVpCaRCxV3Dih4xlrddtBwdqt39QlspjPabry+t4bumJpq0ewLAZWVkxBmwLYcB13KDWohPE1",
-	"Kb7bznGfzMXhWZeh12kH2JdIGIdL2jtsd2BIarng4joIxRj+McUU/ZwdnYdeX/34g3qu7kksBQ3vdoMA",
-	"Lz2emRqx7C47mGVzLIGCoGxe3xssguBw/P+FYqxuF6JegJ8YPoCx4w/6Gjm7OMdHB9Yzc11Rl9Z+7zsK",
-	"Ik7RzdrrntZJY/l8Dj4K8Zby1QfN/NV3Rzi/zd+9plHMQownmphKkps/eY/FsCwRwut/urJp4eOatKSR",
-	"9tSdoYg/YSIBC3hGp4B5h8KNd6XaPMAg71827eaPJgdny37SJImjMXx68LMpvGq21aq9B6PXSG2euEEV",
-	"z2zVZt85DMSxf+cZCBN/0A20UROTVIwxwAGRlWq2bc6yNNp8CN/qV3baN3XqddstY/OqP0do6jqAGsnl",
-	"Q/wf5MdXby5IWTKVpOzswmAQFPfaA/4f5OM/Ll5VvpnSxVQJfeWfP+vv/jLwbhM+8O7JSad7FACD3eHg",
-	"n3NykYq5Wv+FfCYRcQitMUhMQWf7Dv+da8zNX5A0esFhA0oS6SgKQ7QP/Eo0e9RkYH/n9JZGMR3F7KF0",
-	"nlO2pkG4mIp1tohajCBdQFO1vnPahnvU3i/WHj6WLRmN5SF34r2D1nKdr3rJcPI+Yfzs4jyXYr6SG6eO",
-	"S0E9jY13ywcAiESr/e/3evmYo8f+6mf1IQvgQTICQigVhUuUqIhm3Hx18hK2T7BG70SWx/wBGHahRbLw",
-	"BaiwanhDnYq4nK3aX+gaNU5qpTZYRcedFHrbORjP2PjGvkmdRc8M8nZMxzdSzVHpjWp9oY6UNDYNU/Cb",
-	"AmBjCKFsFaJ/iT0+mnOhIRCKvN4BuzaGWXCeQmwJX9yR43an2z48KZQKnbe5fkygHUUVKznOYtJaEs6y",
-	"dpTc9tpRcj0R6ZKm4V86UGxd94cY0KY7x+uK/Cx1Rv8a8WnP7l6p5BClyyGjUtOQiTaE1DHIijVeO0BJ",
-	"bkawsNZgy3efa4Lb/6te9sHx9i/eiexsPGZJZu7hr1VEgA3K8chrRQN1UIGdbLpNXuIbVu17WWsFL145",
-	"OJ+8E5xpG/uV+1hunhh2/BrOwb3vHQa9Rjv8VoRK+dd01KCftzRWwqn54ndNrt3tX51zgIP/msn7/2fo",
-	"lUJfdsmu6rqTfE/7Uqu+JTGBwLMieRaNuqb2RJ4IHSE+IWR896G8H/qcIGNOLNAaNeAFJD+V2nJp5whg",
-	"OiioU+VjliwefsyMG+sBJxJ2/HsN/dz8jiyibD7ZSWGfrDLFXuf0pH3UaXeCoN0pripqqgr3O53Tnhqz",
-	"84tu8cWo/MVVHmThLryeJ8GvDabbDtrddieotKa7uU34ThcgbJbG2Sh7r3Se/6PZ3dfGuoLTZksQR+jk",
-	"7HUa8LqLlOU1jQt+1OscNmJ7b2iKJc96naMmKycXiSIeFr5lYUQ/rpIHMuWT3Sb2wdDW18fRC6Ujr5j9",
-	"ySC+Ku5gvLnFjyXl5APWCMYo5SLCrk4pKWIx3UoJOiOAbPtgtMIvWjJLGZ0P1XUA/1K3BohRaQv8Uthu",
-	"nwyjcKg9FeCZgt+fSQKD9MkQ/kYMmExCRQqfDEOaUYSegcfq4vjr5ft34JqzMsKgWBKmYmuvyRsqs9Yr",
-	"GOD5D0MCePLS3GN5eREMydSeu9FiMmFpm3xcCsgeGHDwXoo565MhAtKD31JIRoaAGo+AMVgJjfKVCVZd",
-	"qjvNhMRi4VHwNw342CQrqJVBxW0IBZ9zhyg0mIfaRiGWGJ3kzp10wbVrbcANrs4Z+dciYplZf5OXNJ/r",
-	"5U9XpHNkgtqgLDGgQC1NDjzQ1oCDOXvABxxIcBmBz83k7cPaQJyJ9B1+QJ3szkBdlZnrFp+y7JUJzNzt",
-	"Fn8TzaOsyR3+EnyP8OZ6bE+c744w+aeKxKRVnQcgQQSdGzCxlknSvNJBEP9asHRl6bQRRHMWd2IeV1Oq",
-	"Nb4lRMoOsDnsVnG7N02FjrBkRhHMWJoO3NvusRcRrM2udFM71RW5EuUlEiHuCA8qZslQJRiOWXSLWXvF",
-	"yI4mwfiUHdLnnVG31TnpPDfjRI9mMdDSOS4N165F3qvGzFw9na0jz04BCS0Ka8av6zZpEuJseW1SSkF6",
-	"65y0D9ud/lHnpBvoOrjrz4P2834PyjxZeX96F61SvEVapjfrH42C8Sl9PmKdyWHY7fUMKoTX97pB97gV",
-	"HLaCzsfgtH8Y9JW42T38JxwQOmVe/7DTbff8tQmGLKYrrx+0g8OTmumeFNMtH5XHzxuNdhBAaQJdv9RS",
-	"HHf0UowzkarJh/MIEAF1ZSvTMblNeL+odQgBGRpjy/N1rp7X6T5vB+1AzfSw0+3WEcppsXKombV0JIhX",
-	"N9ZOv9NtB0Hvn7uI4HBitA1Ku8zs27rsOYvCPqkQtL6g+2BlVHdNRvvk88CLwoHXH1QPwMDzBzADeFxH",
-	"evCWmj+8BU2rX/RCw4/gW4PfYJcHXv/zIN9neKO60wPv3h9YpAWvrRMXtFqQp/1OTqDwjt5peIEOvPtd",
-	"PXyvdObN3sTyNZtYREomIo7FkuT5JrV2RHaXO6wTZ/3hy4wlZLQiMmOJMeivoGAryKtRHjCWl480EU8Q",
-	"zBiyqtXf9LmzzaSICYNQzsfYQjYx+iI537JAgOUhrxzl9b3eycn4sDPphgHtjZ6z084RgtIFneYeJCzU",
-	"tYMpovkErcRVt63GTMgy2MgMcC68RWLDTriWyISqf3IbdHzvlsYL1dT6GsGu4b3YfX58enjU6Tw/0cah",
-	"6svb9sKA4Fn4c8UtjZdg5YqOReb1u8eHp2q+LMFJ6EXI86gw3MPrHOpwekj3xEB+gNVYXxIAQl0bn7rA",
-	"K0Ktbti6v3UJOIlxdvZXmLmlvzBB80GfdAguP5nTmzz+n6wvnk9OcPB2k0UamG6Wi1LsMBYnVWL7DQRL",
-	"5x+mpa/UIhK1hmph1G6S4I4edTrBqEfVT73g9BCcrUYyeVYahUkus5YDi7rl7/s6UpHgTXblm/l7fS+w",
-	"0tP6Xu7UbC6BKPbDTRbTvRMvEbPoZzRJEAcQhX84ia7I1Lou9Wc258o/ga731sLft8nv6xQSXuEFjEYU",
-	"JHINClowwDqBAVIwUExQilXV9RiLKcKVr91fPYdsEU05C4lO/rHO2CXLWi9rMkLATw3PfMJ4uK6/l0Pj",
-	"/vKCXNBs9peDF+QtvWudTdlfghfkxyxL3vN49YJc0jm7jDL2l8ssRY60QZr+PUezPWHoiNoVgltoqEAn",
-	"E4NLziklvtbgViGVs5GgaYi5JzqWXEIEit41XYcbszQMqDgY+qqSIhLbbyknauu2l8aj6//u3sX/+D9/",
-	"lezy+8Xo8L+n/7j8fvXPn17L8x/fxf84/Gscvvz+9p/R97fh/zlvfhu9gSl+CQnQ+O607UBnjmqLfOPx",
-	"nUNUfrZyX5UCbNV4jKMvdlP6DRmCydsypz+3XYNNHKmt08UsFFRXBI9XkGq1kYn846cPGf2pV+UlvcNu",
-	"sImfvCCX6pCxBnxlLwf8r5cDnpqHR9zFwvU9nhZVJZ1etTO5jmkTZYSLJeRHYi1aU2hSLLkuNokuLu3g",
-	"kc54P1PN8rHcTWsOQHIk4ixPpPxM/kONCMF38LcBvx/w5izPDHFTTP8O/e5koVPMTIP77IPwftsopbyC",
-	"CM54g0xsw9c4D9M5ujNFGjIDZxDp5DiH0BPJ7LLwin95j+QTRAQ+xHlVVBjybGxZKwQIQpXWQ5K6QdDp",
-	"h6OT/qjf73hXvhZwwGqFro1OTdxSycBVYJF1NsYzVVrv1sQ41bZ+5SjYY0ru5DVxikI45YIsuqRKqQqK",
-	"6yv903Vu/iqFnG+zlfEJRsaBgUsblDyr6onBudcxXDl2UN+TAKbv+U8S11Xah3yf+47wr3LFkbzMiBUV",
-	"Vq7oUVTUKNZBl64o6lLoYhRYbKLbfd45Og56J521Cg5Yg0ED42EZBCw8YBZJo/0XkPk7eMdsMPva1EwT",
-	"x6IYBOpZmLquZPFMo0bYoTUkE1NmMLIt+Vx9tE0eh3dgJPs43r39yCRcRzJzBW7lP9mGgvLlhlgal7k9",
-	"/Kk1e/dkzCsRy48YfFDVsRtQn27gpYaC2mtve+3tDxR7iWRbhMi7j++aYHtgMozvy5bfKv54nqlMU0Zy",
-	"5F3f4NesgZJrJNVIA5dLoqN1qkIxPngw35jUiq8NLrUfdAjR7/ukN7udizj1R8Rp7yOnf6vTi6S47fT6",
-	"tUlhDz9Aj80K0z1/rWlhu56+vfz5SAvN1iOwG4Fr8sxhABM3riHgJr1l6ZSRC/UGAi89Pzw9/rZPqEFZ",
-	"MkH8fBHHWBtS3XB6ym0yNLaOoW9wkyDDzIfauhTg3ooiyOvFdbGmrjMbTY3oaa7Ih8nUFwaZ8fHs4X/9",
-	"Ud/nXe2lhyeX/REzUIo506yqjDtUy0pdabhvdQM5irzJqVUcT1u49Rylb/E8kgnxglAylIyFQ8MrBzz/",
-	"HEuGQy1XDJKDVwAfkwsNsAhxp6iA1+TlPpoPPjox97GmiAdwzb39Ys8797zzS9pNRGqEtAebUA7seqzb",
-	"3YV5yqVhhxiii3Xdq57D703jX7Pn8KtyDzZ2Dumt3e4cyotqV5xDrKgtsXcG7bX33857RK0iJ6OCZRk+",
-	"WlSafbwmv8EP9X1R+eZX90Ppvh/uh9IN/DHkuN+r0rx3XP1RBLCzMCxQ7zBboSp/WXxju/x18Fn/q7lX",
-	"S0krEV8wwOdH0119UU2XB+vBHGfvwdp7sL4O7J+5uGUWfmXNpV/nwXr4AXqsB0v3vPdg7WXgJ/JgbTkC",
-	"j5B7t+vmmpof4fBqk+HnASrAA69PBhi6OvDuhwhCIkmUAebiDWMJusCK6BB1hUO5Hi4IZ0siuCsUGgb1",
-	"NFfmw6TzR3i01tnFXjjfW2X30sSv5dHaxloXDukiWWSP5jW/gtdos+HgAZxpb23YM7Q9Q/v9upk28rJ6",
-	"M0eqy7/XlhtBSJc1Rree4a2rMQmAqUHETW2CERMN4SljkZXyp7ESghPdEdJmbIdHvsa6XIPOkBwJETPK",
-	"nxYucULnUaxWOUpuoebCjKbMjaTIaOz1g/aRfgn+HQSdbp750w16z9ecREUbo7o2eqenJyd2G8drmWIy",
-	"+oVhWtEOjiG1k5vKOuA8YcPoeGY20CeU4Iq09+x8r5o6gyufaQSmgvXAn4/1ymxmWgdJym4jtgRQuifx",
-	"/TgQnmheWdX41RHzaS5umY8gX7qkpcB/FJh3Y11Ktqqu4rjdjPU3T23akW2G0WTCUsaxYIBhbmSMlX+X",
-	"3tVvlpWqaMTN0NXmhV6/c/g8wD/0awiESou8zeOTU9/LhNf3xljsB98Y2W90ijeuLBZ+eNh73i0lgMLj",
-	"PBn1s5envXj9IB+TNaAr1XCmLgco03ffHC5Qn4vNqGWqm/+lmGV7L+P+HjP3mD4sOaOv3mH1t5B9musi",
-	"tLiwA7TmjIJZc6XL0ZzliIrwOI5umSRUkljwKcEALrKk8Q0RtywdcFOQWgJSucTS2YzrytrLGc2gtDZU",
-	"EwDj6VQwWS4IDsE/il3ORBwO+IQtcWycDONoHmVDn9BYCl3FGQpaQ40BqLdNdb3svkbxYnOh+K64kYCl",
-	"P+AjdWZYSPgCMhwgA93Ycg3YvisSF8Es9Gr++vD6l1Z5VYC1RFBTNX+iY7qUrmX9pRZGnaoyIFSB91kD",
-	"W6/BUjfAwFtY+10wt2csVQ39309B6/Ss9Zq2Jv32YPBpMLi6+vOfvCpu/IbJcZycvqPLQ6c1Iy60yscB",
-	"7eejwPoTN2xFRmwaqR+0Z1wyBCJtk3dQQh3C0KDivy7yXx7wyfiwUzPmG7a6TlI2ie7qVvqoU17cb9Tq",
-	"0tbkrPX66nP3/tvPHb97dHzfaH1BddKn2NDPjMpZebgOdPf6wQPybdMV/xtb/aje/4IlAzZh/GrQEoNH",
-	"twmkl8rsWvErN579P7fh+MYgQmInYPQIc3NABb5XiWHmcVXpHlMeRiHGWTog/qvTPS2eOaa7AcH/N5z1",
-	"le9xRL/qypPM2wFcBGi5CbgIHum9XWAvT5XDNm2s6DLyh/7py1kGTBcHn2/YamvElhWKBVUx2DhS4gvl",
-	"bFmAETCepSsbgABf3QJBUOip+zCs/fl4pL3/tUin2uBm6Mp5puoT+mvI8aHlAr4KsWC3C7HWbI6P97fg",
-	"/pRXrOMbD+vjArdqCfEZVGUgESczdgd1wdW9NTRyqkONWjuQoJWAjdYv15goI083Va1mfa1cXX3uHN//",
-	"u0bV+tala13VJBX/ZCwdULU/4lMoO+jrzCWzCvblDoaQTJQVYPKeY9ow1g6EvGEQXUxNGkiMyq9/1Tpe",
-	"/1gZDovXGEGAXFqYRgOOIlBGM9YnXJDh+aQFwRyQYbWkvC4lWTEwm1s/EJDc1neaG45jOs4BZ58YZlyn",
-	"YeesWcThtVrMXGIKy4XR1hS23+1No0/Cxotmpw0w9vPa823KK9GMjNiYzlmJNjFR3hDo/lLaW+K/bsn4",
-	"Ik+y1hY47gyFsS5eoztmdEO14JdYCkBMCBdLNINHfMwsu/czqdh7mr3QVwzahLEOFE2ZBYv+zA1xfgkD",
-	"eDRfFUmkPg18L1zMEwlmY0DJA79h77nih2oU12EqEnwxFjK7tj6Ev035ZPP3hI71nwnDalD9jo8+W20i",
-	"XKQSw1M6nZ7vjVOxDLULU9cOhn/fMJaw9BprfGCDWIsY/snFNbBr+OcIrrnAVE9TMzgGHy16itUTXdHJ",
-	"PEKfal29eqxr1T/sdLo9C/eXelYPvaPnxx3bMdsLjnudTUneutXu8+NOT8k6ppTmNVCIu/7lP9dK3ue9",
-	"B8fB6Vrv8IPuHdpeh4k292X/qNM59T12G40zvZw/i4jjGpcwjlNB5xJEs8DuDPzKxWUVqONyw8Qt7JPa",
-	"0wXHbVNPD31vSaMMCQHWXVG/elKa8Ek/wLu0uXoF56DmzsMYALmHuf8tNRm9CZuw7YFz17PTOo+OErCj",
-	"lEg2ToGDpgyE8BuWZG7cio/Yzxd3ET6hKyWXfN3nxN9WgaeuBUtqNXUJUzFn2YwtpNVMymi4C7Y4rPB2",
-	"4z9u+L5G7F4eK8tjYP/PzCltXBnMKgMGNfp1HphiC6Y6UySJnImldmILPnbUjMWTAiT8m9YD234gdzqO",
-	"5zxZNKz/2nmgWv5g1gIkk0Kt2y9W/ewdW+Ke1pXCUQ99jCQoCOfL1Rl7I3BFt32ev7ev3rVXq/+Y+O+Z",
-	"5qV1BcKQ1R98Vnxii7sVDVc6GSSa8lbEwcxqzq1vCvBxAQFwWInE5V2tYfA1jOGZhBpKZbt3iaE5LN7w",
-	"v00m7wZBUHsQjr3392nAMG7FTZPDqDR3fS3VeYL/R7/yWP2GJpHX9zrtoB14vjcVqnXRaXeP27rwNg7E",
-	"u8VXGl/1Znw1N31ue9M96CANrGYEguHZxfneWvCIUpGVAne3OcUYssNNUGRXS9wgGq7Rtv5Nm+zqmbaO",
-	"K8YCwOpNXWveelPx8kUae33vAAR1PbL11t5ob46GHwZDF6Hkhq18QtFxCEZbA4RoZSAao2KdqxUmUIJF",
-	"bleCZl1f/wS6TI5PBeAWqN8kNM2MK+eGrezRoDvUr07PCrPyTSLSjK0ITZlxE+W/TUVpftoI6BphUe7b",
-	"JzOxJPPFeGaaW1mNGCuQY41AKtB2c7jprc8013KvbJIK9VSJ8SyeWF9poru/uv9/AQAA//8=",
+	"7L17dxo5tjf8VfTWmbPS3VNgwNixyZp1ljudvO2ZXHzizOlnJvgxghJQ7UKqKQljOuPv/iztLVWpQAWF",
+	"7fQlh38SA1W6bm3t629/DkZilgrOuJJB73MwZTRiGfx5NldTxlU8oorpzxGToyxOVSx40At+FAuiBJFT",
+	"sSCLqSBLMSc0Y80gDNgdnaUJC3rB94xmLCMZo8nsL/0gE3SWDPtBEAZyNGUzqptVy1Q/KlUW80lwfx8G",
+	"rz7SyXqH7+iMSaKmjEhFFSNiDB9Ggo/jyTyj+jGiplTB15TLBctgeLI8pn5wPG5HHXo6ZK3no+7o6Iie",
+	"sHbUaR2edsfPR8fD9soAU6oUy/QQ/m8/+NRqnNLG+OrzYee+H/wpCD3jP4/YLBWK8dHyA0sTumTR+nQG",
+	"KpuzAVlMWcaImsaSxNIduRKEcsJolsSwgv+aM6nIIlZTXAM6Y8TpqPE3tizPU7dfmgfj81nQ+4Q/XPkG",
+	"/kaMKA5vdbQ/mWEywtmCZEyKeTZiJF5Z24Pb9oFk2W08YvLgNuWl/scim1EV9IJ5FjcyNmYZ4yPmXcEP",
+	"TGXLs7Fi2fpQ4GuiyW5G+ZJINhI8knq9VLYkdEJjXhpU2x3DLObxTC9DK+825opNWBbc645TmtEZU+YE",
+	"fE9HN4xHmvLWx/FxysgQH3gmCaezFdqnQRjE+sGUqmkQBhxaCcwrQRjoPY0zTRt6R9xR/ilj46AX/MdB",
+	"cTYP8Fd5AIPRQ305z6TIKrdKkIkggoewaQPO7tTAHpmUThgZsrFYPa64YzDof81ZtixGPcLOSktJ794w",
+	"PlHToNc5Og710trP7S2n4m9s6dlXviSK3Sk8w7Ekc8kiIviINcmZvGER7i0cgZiTTpdMxTyTK0fihi1D",
+	"ole8zymPyFBES1yCiLKZ4OZ0SUIliRWJ4ojoxyLBJOFCNzx5gS1S/ZFl0BYRWZ/rpvQ7toVupxPCy93W",
+	"KVlM4wTPxzjOpMrPq54Gj1hGFnTZ7PPSarfap+2oM+42ng8PWeP5qE0bp+NOu3EYHY2P6cnwdNSK7HYg",
+	"Wy72Y+XkV2/MUY2NGb+lajT1U/hAM2OgnIXZltGU8gmLQrOECypJQqUikjHeJIPvBvohypcP4rr+yY4b",
+	"OMKKWbZbna5/Yu8EZxWTez8mVF9MEcvMGcGZIvUpMqWyRw5b3ZxD4+ylipOESNEk0MAii5VuQE97LDJc",
+	"pNlcKk1NhN3FUpElU0+6FnpSD1uQN/EsVv6rHHhprNhMEooMYkolMZfpTMjyFI5afjaRQAfuqCI2pvNE",
+	"6TG1wuIKiLk67AShHjTy43ZL/56z57aHPYfBJV4t1fzY3D1efuwwtzJHNi89liPf4/tMqu9FFDP3Avle",
+	"RMDwRoIrxmEHaJomMd62Bz9LvHLzsX4OaBRlTMqgF7RPT5pH7Wa71WoeOvw4CINUZHpd26fdMFiweDJV",
+	"Qa9zX3fUZmjnPJ2rYvTF7O9DO/oLe4DqD98Op1V7OG9ZNmHYkx6L2/5M/9RI9W9/9i7VDDY1ymjMg4d1",
+	"6Ju9Ibbd987c8DLofco3UpPDJ3cv20EYdFqtdi8anvSGvV5bS2Rmc2nF5rbvwwrK6DjyRenl+6swuMHb",
+	"NjHM4SQMxHgsGTYYJLFUjLtjhaY7zVaz02y3yq2V+s+H31t9rJiKPnS1t8Ss+CaSNI88gCSlosAGOLvV",
+	"3OTL06VkUsaCXyuVBL3gsDXTkm48Y2KuNS0+T5KnolX4RqaCyxLXeZkxqlD1eCTj0eRlj9k81Vw0Cnqd",
+	"CpILA9DP7KMO8e7GmXCqlTI3CB40ilik2byjtlrt0deFeewAninLpA1XVdv0rk+7W9GdNr2ePwfTM3N9",
+	"Leb8YRtVj7GsbV67ktn8Kpv34C0DxQc0/ocsWRrDf3PNBgMlbhhKBJKN5hkLemOaSFZwxKDded5sNVvN",
+	"du9567lmcVKMbjTfDA6yOT9Aa4b5r6l/yx+5nmRingY9LcapBOY4YnqN9RejJGZcXY8ofgT2HAB3ScSk",
+	"pChrdQif0AdySqWWWhJ2yxIQjMZCE96MZjfXMypvtEpx12q1WuPxeKwvBKa4xD74WDc3o5xOmNYp/jVn",
+	"c+QVIzHXa6dlM624wF+JI0bqjTcKPd4RSXIdiQXHdh9+1T0BRX5RZnUVBmBZymbXhmnrXloyCIOIKgoS",
+	"ZA/XUX+lZY/Sg5rbs/GYjVR8i8Kq5y3z1XXGKFBrQGVuz4J9SmPOtfDes7cJCKnmYT5WZEQ5SQSNQEzX",
+	"lHQPByuBfrjgLMjv/zFNEr1fujGw3gThrywTzOjdtZmHRIkfhH5HVAgDLq6thaQXZOxnNlKldaBzJfQX",
+	"mVBiJPQ5mEd65yTTnLvTed4+Om51T9rhyv3bAWUpEfru7bZOD8NAcjhjZpGseCB4I2Npsgz0gC1tHNzS",
+	"7CCJ7Vk/gO+bwGHC4BfB2fWQSraLuIs8rIpLlmyaj+aVSTxSGxhlmolhwmY+ESZiisZ69RTowFqvtyoW",
+	"uU05oYlWoJc9YxMAc0CspuTi7x+JyMjF2ceXP+pzkGUiQx6RtxhLoigy4FRoHS/T6wykoFc+5lJRPlq1",
+	"KeJGqTluopanFOyaXjRrctHTzGgUj5REddwOvrA0zjPew63smdn3Rnaham/hBb7p28PzDaMIiZyPpkQL",
+	"L6CkomUBLAVyZavBCtrIzaCbdtwxmMJ4fmAJUz6z8zlYMSaCs6ae6msaJxtFxDrUAUYQtMr3CBdEpnTE",
+	"SMLGighOIma06+17eqTZgbunhq5GYp5EYFEZMjKjEUPDmzHYgaXCWKU27jEXqgFzQ4nt0dv8EXhuxlmi",
+	"qR2MjLG8IRkbzyUYyPxjfKGfpiRi+nYgMSdGgoD9ENkwjiLGH39gCQg4JM3EjKkpm0syo0sieLIEs1dQ",
+	"75AdFhvyTihCk0QstizzOJ/DUy0yzOSZJHIkUpYba3EwJFahXf6CBcyYJONMzHIzrsjiScxhjc/5LU3i",
+	"BxK9j5eBvW/ISJsoQTpHxyGM7rDVKjO3G7Y8MBeuvjRdVgizITdcLDiZsdmQZS/ANr0UczJjlBMUTP6r",
+	"3OAiZlpaqckvOx0/vzTd45ps2tfYrNtT7OpbmKQkNGNkkQk+eUEGuLQDNDwmifFWzGDP3tJES8XsCXfN",
+	"zPuvl+/f9fTNxdCLJMDntiytdO0rqVVxJVFumJc5edWLPMsn+lSHxz8IWNV3Qp2NRixVdIjr9CQiwqoS",
+	"VikA9Eud3M0SMHsbi3cvwKHVXvvj0trjWPRlpG/bjKUZk4wrVL23XhLFojzRLuTDKY+k8FejUkiwZ2l3",
+	"Z5uSu9PG6MXIhbdZNf8/wF+Lle1uWFm43bYu6Bjm8dRrWQzArtdbEcXjuFruoRJY6pTeamH1UZL1e72u",
+	"T8qN+kHGhnqhmubZ8nH4Ucj6vL7tblksyVRIVVycE0GGS6Q9kLg3MqRYRnHGRuqJWNJPU6rYLcsISyRs",
+	"JLD/wotr2FUhJusv9dxzz5weMp6Qiwyc/7Fu+kkkWSlmDPy8MDhHZiOx6gHfBA/whMYcxbuIjeKIEcrZ",
+	"oprP6SWPlSTm5BNFJyGp6QTMtz93gm4gARtyYcmg7Vz556o0Hy1VgNN64+anzgI3xrjCT6QguYORMR8x",
+	"60zObyd3dz/kFu/H7S/jaCrR5xgJSvODheYpk/iWYXQBbHad/SFcbNj2WSwlMsdHbWLnpNjES7pEbVKP",
+	"GlcvxCE7PvKa25k7EZ5oQ1GFxWMxsMOBYACzELCpxoHzMN/E3va4tz3+r7A97ugxrRL9rbin2eoIT9wf",
+	"2VlmZvsQz8+ec+w5x55z7Mw5HqUhfRTiDc0mjzUsUAXxZ6Td6p4cPT8mw6ViaDiqb8ZsH5YNMxjLieae",
+	"BMa4SWxSQjTwqaeyyaz1D7LRRyHeUr78gBqQfKysm4gFAaZXT2V03SlCYEBgZoeybXn004386SdZptUx",
+	"PJ1z5O+cztVUZPEvT6NQUOLEEmy1Uzmq+RlaXY2lXmuKjEVbrOtzd/BPsdAVg1hZ7p9++qmxmhCyac1L",
+	"z9pVv6Vx8jSmRhvODRG5NFOoZ9XxMK06NGyE60wPZsvC5+N/Kj6wPgvwZcRKEjA/WuN86YYFDauw5hol",
+	"+imPh5yn+g5k0VsWxfQjLMkTHJMdDMOK3amDNKExL1tBXuIYGjCmmsaw9pGH+YOTwfiG9J4TNaWwEWDk",
+	"mbKMbSGGfI0aM71IDXj2qe8H66BoQniQeRlysy7OL5nSBCNNMBgo9TS5yETKMgXxxyaeKXW+stFPTjaQ",
+	"YV0gUaxnBbnxUXmu1lCIhFHw71mhqxR/ftz1tGODp0pPdlunx5XP2iiq9ZSGtRdMkNWmJf/45hJW0bwr",
+	"hiCl3YfBmZUD1zNSyPnFbVefyPOL22NiBEa0uIi5IppiuGLZmKKo5E6snHhxGLppZN98ajVOrz63w8P7",
+	"b/r9ZvHp28+H9/82KWZnjde95tV3vfLHbz0pZ/kULkBw9UzDjBw4ByWabnukkIxB1NWz/OQKwlfw9cq0",
+	"9M4603q+w7T6/U8bZ9bvX33bs+8c3XvnaaMLe59XqbrYQ5ok78fAUjZRg910zUPKy3U5FZmCZA7BIctw",
+	"kKuIgyZ5z/PMQ7UQEEsR3zJ0LDuq5Fq2iX4t06+ExAq0pnlGR1MyprM4gZQZyMHYRsv56GFzzvGVDmyN",
+	"+VAkUNAso0scHqiXTk4Gqo/lkc7TkIBiSL65YSyVcBlZ/SeEoB1wvnC20DOQ3+p5aTETsi0MU8F2ISA/",
+	"DEAG9XIWr59GEj6fDVlGYk5mNLtBqv1F99UkHxiNGoIny5DEEy70bYj5OTFm5zAOXp3qPJPjo6PDo3Ki",
+	"ieb473mytFkfq4knVterkwVilcct3F8/c59r8Z89LhIzISUwroSNYr0BhItF7UXYuBkVky42xxoV3BSe",
+	"0LNZcqpVMXMkbthShiRjCVXxLbOjh1tWPmuSVpl8LFXttmMtb2pQERL/KTA+LdiJfCKW/oHs7NJfea6D",
+	"UmLMjnfrngvtudCeC+250CoX2sBn3sRSrcsz+fmrdRDzpIv148bZnfLnSmJKt10z/Rzkfb4gdAheaqMZ",
+	"m2yNXbO93ZXAOWxYg0tF0dxVXgSw9Hkzd9VUSEZS/bZa27jjbuA7PkB7MZ9cg7fZIybjtHMazqMl4MVS",
+	"JxFVrKHiGfPJqPaYrv1ghrve82tIGTc/6w0ZJ2Ih0T0NrmmMGhAmZKXGXAt79Wpfb/SJ0FwMm9enBmJO",
+	"sPkwz3ZmS/gN0kPQuLB2NjzdWk6yGwcuDvkXOH84JkcMsNsQGvry0eXLKRvdrBPkOL7z0A0ZidmM4hLq",
+	"lsCEgzHfgkSi6SOScXxnDWErsCBoaCAjPQLSaIzjuwFZQPxzZAlgXQsfW5fYemI3cOPmToRqLSfFPsqb",
+	"WO+kuNELSTO9m2MaJ/7dpFxVDkVOYSpDE8G9mC6bwTb24WzkXAZ2spXb9hQMFfd/jZ3W5msmvWNdTcUM",
+	"tI1ClWPZKVLCNr3xRkzcN5x8sDWxhpMpu1th5+1WSYlv3RVqudbET/yauEku81AP5JoVpFMknbE73Qf1",
+	"U02RkbZpqv+NT5WS0mpuae7wWr8jc7a1Niont+fzdga4Qh56swv+gwuGy5NP190ttzfcd2eW1UT2ID3l",
+	"6yPD7TbF3zddmqR3V5MqzWOdWLfPeDP1lq7W7k5X60ay/MHkrXkQvOYY9A8Ba3OuVTrI0Zjqi3ImN5sa",
+	"Ox5T459zM+Ofv/2vb6b/nv1b/nsmv/32z15aeVUKbPDoOlIrexj+ELqwLxFLITkA4rVtyk8zWD1VRaxE",
+	"QWU2aALf8VLYWjzF+uCWCBCmnwQ8Iu91nkcbONd2Hn6hJUpv71s7Nc1uv6Zt/3mbPuJ4dWs8SCsMaaT8",
+	"UFYC0mBKYk8xdjphXu0AZK8FlSTCLLhQ76vBCSvL8WI+dCNgUeXXTQ8LQ/NatyZl+nMdiThiCfVgXb3W",
+	"ZA9h/3QuWaFfP2is1nO21onISMpEmjDv6kXxeFwBixRl8RiOgFnHGAkfXJIhGbJpDH6EWczn0gpytCTc",
+	"5c+kyVy+IFQSPlYkiaWSqGYYD4pkLPJLp5ozVCwcHE3vSz5bTuFnfSZJNucwXtBsNS0+s4Yeb3s3sU+s",
+	"1iJ6SCD2ppGTmKI3TNyyLERbRBSSObd/gedUwmPsNh7BH/pZfSpDXNbGeJ4kYZ+bpc9YSmP77jieNHLU",
+	"LUOZDbgHQkLnkV7PiE0yGunfbxhLWdYkkJ8g+3xGl5APh+hjngt0cY25J15aF0m06eeCe6wrEUbe8v+G",
+	"fGnL1QjM4tI8e4/oKaVzt0EPXxXVI4O+EphNrWROT6E+IJf7w1ljSuu9tgQmIK+eYftHducxaqPgF4JZ",
+	"G004i6mAtFRIIQbz9Q1bXgPSRe2+/saWP+oX1vvTHBDNfk2/6/fVXcpGKhdXNorQHolhBa6TpJkYMmLS",
+	"QZvkLEly3DjMLoCfpiKJ1qWHCmOXpo3FVCSMpHQJMZPfwJPf2jiRIZvgxUu+STM2ju++1ew6X+Z5lK4S",
+	"zEmrtS5LWUm7c18hPc38MHpnJGOTeUIzwu7SDGmHfPPhVedbs8v5wPMsXQhuEGMyVSoFZqz/WJX+KkRa",
+	"nOLveJkK24knqBJ+01OnnPz48eMFsbBNIbphMkJJpvl8k3RarUbn9LRkUofULfTzlIZa9sJ/ajeOrtCP",
+	"3rn/plH6+O1/+RFrfQcjoTFnUR2P+26WpZ0NhH5zkO1/kyuvmEXMIyMbr5y6YnobrMFwiPWFxgDykguS",
+	"CD6Bu17kaWmxNJZUytnCK02Y0GwW+UJpVmZZPLtxYq9jlng2x0ZI15JRrZK+fvmb4OpardzSZM6qdP2Q",
+	"UEDthVA7Km9eEDZL1dJzEWgaN5fBNkIww8vjwe0YKheM54y+kgg23uqrZ0LrCQVh1XvVPH9vYaC8C+9q",
+	"kh6NCHIOpYM267gOyn5SlChA0U4sEHZ9zXSsiWsHqadMlB7xx97rHn8OeO3sDYGR/i+q5AQLPatYkkgr",
+	"MmlNoqZ35I8uydioOwztfHJDgH2Ji4YLjQqgJkFB8mGQ4X95iobm5CKFWEJ9x3u7cdSCDQyX6+sQJykR",
+	"OcfLUGUi6rInqVi6g1FOsdRHwLc0i73uDYSCWT6TxDwSkuESDh5g/Ihsk5Z5y7LIYDTZtR/ShPIRQ5jw",
+	"nzH7Gpc3hb+4UA0xz+T269KwGYdm8oOdb3oxBLtQPh76GqJD3FHG6a0+YXF6e+zd7NfosfeFoSAqjpWO",
+	"IQfcWhLMbq8Y13Ijx1ovNjh4XTTFXyyHMIkEfuOZxX33NZP/WACoAyY4/A0IyP42LX7Iaot/vXz/jphf",
+	"yTcfXr8kx6etthZIjSFInx73ijRoKGgGc0XSg+Z3VSKdSwNm8bybagWIHXSfMzCjiHEua2NKDmzmkGnR",
+	"KA8ZucGqBFXSyRpThZY2R2JYhbcSKLqQaB7D4c/e/cAiOw0YFpix9OwsKgEcI5N/Tckw1jKiapYlJ/8M",
+	"0e7tKEfPTAbAtiCUbgkle7ulflVG8pHAjybzblUsQuZQZprrgdce90TZdwxOYydJw5qqtrOu3ONrR+If",
+	"vUcd/B4W2Sp4aiFIFE80N2Z0NF3Rno7anW2Ohq1a33nEuIrVcn0Rq1WhkUi3hnNdwkNVDnH40bcmpr7C",
+	"liOdMq6H7UIr2JOZE86VPUzuN5a6P+VU5UH50Nc4taLoM0lis0SaznmU25QN/ffIAFsdIH4ANjwIiZyK",
+	"TPW5DYQ0R05kZGAuWjko1VXAZBJ/hmgpm9SIKrYVeM0KvBtaSAoqsZiriLaaP9XBpFGwlnz6bJ8anzjP",
+	"tHJ1KeieBA5cthb8ARxs20iKV0AqDO6v9Fcr0Sr5ZN1gyzyL1mPPspoF3DlGqyiSHTQz76GCgdVf8nwI",
+	"DCUyZvVUZIjIZqDvQqMcG+HF1UHyseAfDROxC1vjkyf2F8eXuzjco+CTblHThJ0G4mYSg8Nk7XDh/zHC",
+	"c8nJ3T7eGC987+duP3oVyTNNoSwiWukyNhvkNUjPBS8yUokbfXBSNqKflC6BaS8v+9Q+9gcivHE0sodF",
+	"jNeMtK4f2bsajpIbzCpDUt0Qjt3mYUnPyStD7Oqfy55gx7UGoNbF8wbdejxPkoqzD7DXxQsRG84x6XMs",
+	"irA0yCj0ixa+6cZ8x4liutwDyh+5W4GN+HYgL1azkzieg/oQwctC+brw/SuwOLjb1tgb+clcJDEgd+rv",
+	"DQtZOYuHnd+cERpT5mPWKHcQ4XCNUyhEkND2sUW3LFzhsB5irmQcsdxQur40VQJ+te3TqR5RSVgYfr/O",
+	"9WcGp1OJHG5qvRTUC8LnSUIyJsEIyRkGE0tipI4m0dxR9jmCNqQJHbEIEZDBZ1NyTRfj9pf5gfU7PiSJ",
+	"WLCsMaKSkYRpTi1DK+RrSSTmnGUkonLK1gKLDldPq+s9oY1fWo3Tq2/MH42rz63wuH1vv/eq22Hwji0+",
+	"Ws5QPm+jAulqt/jxOmkeuygRYSDZKGMVxiuT/a8kS8ZNcp77m+RULHhRVc9ZqSwZXutr8azxT9r45bpx",
+	"9bl7eP+n2tG8MKgwX558dD4KvqA2dXgHTl3Y13fKxcK788qv0MQutrApAWb5LdYM09Q51MuZIIid3vOy",
+	"AG6e90vgGK0NDXNyfmFk8DCHB+URsXY8iM+PubEK2VuxaD2ukKFdQeUpF8bm/NRZlTTfUJ9Z/QVZTAFR",
+	"HHDEAe1AJIJLMmRqwRh3IGDGMWdNckb+/sNFyc9sOEuxhKve3eNOu9stn/xc0e/3Ze/qu+2kbGbhpVjg",
+	"cRu5gQ/XdEELYFMjrjqFGtfj/kUSXYNF3x/ROGQjsD6j1VI/mHsrdU+C98iAC84GBp0eu+csJIMblqqB",
+	"fjBhNJJ9tEzqJk31HQP9H5KBiYAaAMdnXGWAXDBkMZ8UAXgDDIUaGCcGXgWCQyyYFJAZoOhS2piBmdHp",
+	"c0+EgYRKQT002PZhgI1W+BlqhRjl0UVrEa7WYVIwqHyxqzbcOF124FE1PY95zU93iPZd72iMkrBTBuK6",
+	"IHRREW2xhiiAivkLzbTyHxItCEDJCAy4IEqI1SCP060hvg8DSfjmwHncf2NfZOw2Zov1IxrFY1OaVlYc",
+	"K0zHsfJQzMlCZFFZD95qJy2hrG30quYP3qPHrb4X60PMJy9hlF5LrZMjVuOISNvSChnikJzmwtIKujP1",
+	"UmomhuwhsVcTwaRFa3UjtAc3MY8G63oPg1CvGj7sPCDsHl2bpdv7cM0xS+NknqGxmZLMclhFb5jWfQy3",
+	"tJnJG+tfbjuNUyErhDdAdy57ueBg2hLZehXGAMUUkngMch2EruFRXQsoPPKiwCiW3dKkvtiQ5wGgzGDF",
+	"nyO5Jvnk0dBFkJYYgx6BAXX27nGCI0PSbrVmIFe0pyBS/Byr3Nlm+2q3/nOts++XWDtaX7GQ9G5nBgLM",
+	"VGRaOooIVSSjPBKz0C2CGpLWf+o+j1r/uaqZrfCudqN79V/AhP591Pr2P/+0Kbo4D4YCTMB4NNP/qZH+",
+	"d6qU/U9677kiTMRO+sAvWZaj7QiVN/qy9e29M48Dv18z20Gs3ig2wv5KMhEFXRqjQl5YW/fWJO8EgiHo",
+	"xWkiJ5SsNO/OmpHC1GkuH8yhnoVzMvX/jz6Z0htCdmFEYKHl4XmUGmq2Xik0BHRbrcJS8wThh4lYXIMd",
+	"5NEHtbV+UH8UCzTy6C3ChFqcnV1NWGLUkPRXRO+SDMk8NQeVtGQOaQZWoCaiPYEb4AlQM8wvyCks7D0M",
+	"ylCaHptR3tYRNnAccuAM6rcD0Vi9rnOY1kdua2fDtlJbHx0imfQdpvmsYbMzW9DIBD8iYtrAsk9ctRo4",
+	"XHDjWzAuV5KojMvP39jRAEA9Z/LVWzKOk1wnMliK+hXjMYgnoFK71kplrthnNYOUb1kWj5cl7uSzr/00",
+	"ZQg/V76iHX0ZgBl9mt99xSoZDaTYbaM5re+3w2RRk4YDEgEfttn/zbJb1TTmilI2HDvotooLLce2hQ+H",
+	"Jy3AzAUyFJwZyi2pdp6LrQYNBfdXZtoJ86QKfXj9kpx2j55viiWqRjzR3EMfOW9kj4UtXNOLnIB/CGmq",
+	"zQUwUsojpRf4hp+ra/voa9KkBeb32DyLGxkzcrhvEtk8qUDXoLbuGlYIYUxL1kCq8A4efIBUSVlGlcie",
+	"STxUUypt4uSAj9WAxLLPBza/dtDLURHgXgThXT9HGuNBSIYMLN8rxfLQ+oFnxBQZlH1O5Q2L0K0Hlkl/",
+	"btOmWHzkc+g0UPMtnuOj01NHBMAyT2tCgIGY9EYGxmCRLvTECvXQS5DwshgTAz0ZEg8c5buzt6922f1V",
+	"f9QSbLE4g3zdfKwYEp2r4FrmmfR5jz+IOehmY8DWzMP+AMZhRwyXUSYWEatAuhBjxbSsB5HNYMvCLsbz",
+	"JKmNEYMBlh5ZDiOsS8EQefWmOMuh9nULsnYcMktZdo2kKDdNCkPp9NOGcC31WwRZGMl0jhynRtezWMpN",
+	"8zTYMxwqONpJF7i7NXvh4trEWlf0Iggt7Nmlta3dw9DU598wDy5yARUrSUIqR80eKlF7PjAaoReyNiwP",
+	"xtzXzKfAiFxPx5e7oQGtnHUb9+/A4OC5dbrMdy5fYDf22NBOcRrXKLmSc+waVlCdal0R1ePlzKay9SPh",
+	"hcJNWTW72FV9wtsHb3bSOI+43iw7wFP3xh6+Q5S7ftxrGox/8dxGl4lQebpFFq/zmqrQe6xf8HlDLX+t",
+	"O92ybEn0s1aEyC95Gwqt2J3xS2qa3MXeunIGzLqaiebrdlWxMcby+ejtmYlbH88trStnC1hbsoCskhu2",
+	"lGRKoxyr2imgXye1S9yy3ezFb8WtnySAVrzSYpLAtlXAFRR2FO/xKmAMKsjEuzq1pl+56dCR3Q47NbtY",
+	"VUTwFHnhH+oQZ3V+dr4/65ToBUs4s9SSZ5GPISzTnh5vPo2seT8p8egOV31u0Lt34lrtYJ7lV958+nNO",
+	"+FgrRXLJFb3b3jM04+v40sZXlDvAgtcxHyXziNmKdYW70tQlgae8RtvLIglqJRwwr1PkKvEegy4Wdh4y",
+	"SSQ1cijEVLkavW6oZ1gn1r4sytQgTgSRpuhtud5uMRNztXsnAdWXPecV7WYFvCAIW9ELzOmKJVr9aqrF",
+	"xgG5EjF6eNJdZ1BFUafdQTO3YS6t1VR6pA2uvdG2KsiCxipPn4fCPq6/ozV7kcvKxjolksi43sGN3lxP",
+	"IrVd51WcKtNK3UBZN720Rwbw8sDRAyBQIOMsGegTR4cJk2S47HOMI9IXeTyamjxNR3sgP1mUSVs/HctZ",
+	"hHkXLhZTORagDqIS48sahAnhTUCcCHUDVUkHQNYDfazklyDTlZpbjyak2QZrLrGQp7mc5cNSbgNVPe+0",
+	"0I9WckzXG5zjol6zyNdECS4DATvlwLbbAYt44m1P/w0rjRUlK7zOA4ZBDanIrP6IwVcw2Igo0STvhLGH",
+	"Wa1/RpdYVNgy0Fpkk8eMlwmn1eluwdAulyRzsZFtdbJ1koBaSvYl5zAiTWxxgR3bdjf7wXYJXXRLprkM",
+	"Kq+e5jGFURsHNwFbjL4FXd2ecjzPUL/1/OXbC9hEMucZo6MpglcVeSnlG9t2WpV64iRVF2M1Zd18kVex",
+	"vlhT185hhtlDLxH+hLkIIWzHUUPN08Six8ajKfCjcaxKafumyxoJ3UWxuRLWOtjmXY+zP3rKq6ik+pjK",
+	"HGO7Sc4IRm2GJk4UvLdr2fAvjCsdztUNS1U1qsmaNSOnwW7ntHt6/LxzerTdG+uU0Hust2y6ib/KONHU",
+	"aCP1Cu6aR8kB6oX+JqFSkZHgXGV0dGMu6ymVZALxditM2NGFzEiw+t8WhTyEYKt4ZtB1KUTvSSgfBcef",
+	"5iPbduAP263nrsLW8S40p6qGu+mylC1mwynsQHpO+ftnkogFN0BBxn37rET+poMZlf+as4xGfvnalEV0",
+	"R5ZXSPTK0jCElc2BACMUFkgm6IxF+UYnbKwMxF2PCD4Cvt/ndtextpQx05rpas01z5ejCt6CiSJMAEvG",
+	"ZTHHGW88gwpTBkX2lmXeORuRYnsZJPtcFV69ZRv5RYl3a+gAPOaiZaFMu4du5YKy+7EuRxsSKl0GYaEE",
+	"rUpLuVTgSPvb4stK8Ko75mbtlbFfWxmrjYK718j2GtleI9trZHuNbK+R7TWyvUa218j2GtnXqpGV1LAN",
+	"Os5TeCg3VEn5fWNXm4FXhaY9UB/B5jyLYXMQ19bjZYlmY1Y3FszgwvuifXIBgSoIBVCCTIT+V2sWoHdA",
+	"jcJCAKnZ5c8i5nJDh5IxAJQwoQfPEES0bmBWFe6VPrhbe4WwKgpHFPnQ09U9qxu0gqmlFWCl0sTGqoUo",
+	"ZNGU0RvNPNQ843W7sVUDPCN+ado1qVCW06H8S2eQFjWiWba0G1RzjebccsJts3MkOZeB1pyaVplz+awc",
+	"D0pncmMPZMnUQ0I8LLZAYXlyJpvvaTE0S43uPrj5xXhCisPpGDb8PKgCOr8SZfr9GCuMG7H0BWTTJEkh",
+	"jU0pAmrkV7WTXrJ2tEw3x1X9HNt+wpK4Z0OLBPdHu48oj+LIWyP0zDmiW3c0B4DPu8PkIdwWS+D+IeRY",
+	"Dv58H6se5untMhU3mOgDcp6d8A03iZibsbkrolrKM6qqxfcVoAtTqa41H/ZFpCNKCErPFiEOSu2M4miF",
+	"N2yEOXFxKFZFCncPlb+AYuKt43RukK5xp1YFSP9+pTlUw0qiKASPD7VOwCP/qw6YcS20loo75ePaLRKr",
+	"0kWyBSu+QGmGVXGJ2WF6Zp7u9m5gYk8jTBalW/5gwiQM/MvG2jmiym8TbmcHsGEFZGXoq8gmQnmNdh+B",
+	"YakCKGHIANPEyC9a652JjPVy0HfM65E7hLRGNXpFEXklbBZzjjBjw5CWBYd58mhal4g8J0AJRZMKOTU3",
+	"CvJ1ebuOHIRtFxGuxW5tinK9tCG+j8AoCYM4YrQ6t07atGEqb6RNQH9M0PBvG5ZsxQ2xqC3xf5lix4X3",
+	"NK9znHtmTXgzbox34/1K80iksS9D8CV8j/jfTpaN4zuaFgKBY02pmYI1n6WyskhEcaODb6tmm1D8Yr3N",
+	"v2lpsKiMUWPzcH7XkOTl4UHxjK0vhqSxgcGKLAYulp6rq6cnQqrrqs2o36cUM7ZLjzjGjRYOeMLN5uOC",
+	"ZELMdulmTL1JTj+wUezYPR7SfMry2iyrbSdMFW2DX1zFSQIatWeVKoihKA1b6z5wUie9aDwPqxtb3aCi",
+	"2Q64g+vQ65mF5TMDc4oWG2Isk6Y9ZsXCl3a4TFUrR8keez93Ymk1rnqBewdYbKEjDNPRCPFuMXxlU92S",
+	"gn0WQS62JIbXtGvE11pQh5XZBQ+ANGAI7LEdgwD1iWvEQNj+uFFatz3oS1376Ji5dwBxyjn5M0y0100Y",
+	"hRe80LCLxuYoEWULEP1MbdSygyZcK12QJjHbKrMULqYwmPOdX1rZ7qKFMB+Ad9t/50Ch9QA7K2f2kFCr",
+	"B02lntXDTKrkQ4QEHe88K2f1FPowbvwfThv+n6Lo0Q7n+z1nZEGXDhToiHJjsK6sDFNUHFtvzJQULgyI",
+	"FqbENgfQxJ2jYwsPWsB21YfhsJXLnOCPo62hH/7CmEnilPsk73mC8wbDmYHahyUZMhs7VnuYiBK+hqO/",
+	"RlbmVNU7KHi+1myD78dEsluW0cSOGquoWNN0cz3REjfRS0os81vIaRpXGAItlJPzk9eeMhHVlsQFlWQ4",
+	"jxMsZlFVg0t6i9a75aO3G1VsMyHMCEa1vg4IxTzPYrW81Itv1S1xE1eBgFy8v/xIDm7bB4mYQIFwU3cB",
+	"b1J4Ma8Igtgg10VAiqWLNDbxVjmI/ao9CX6A8noDbMXgQiPTH5A0izlU8G7CjaDHHvSCIaMZ1BUzHQFo",
+	"3f39vcHmX+vn1S3Llk4BMNNVJBigg80opxMWkSnLWM9KAtLWF4lzYw4UHmF9jnEWiWs4Ca2GRaDuKp0x",
+	"qMMmLWayUSXH8cRc5oBf0+zzPv/uuzOQG5vffUfe3xp4pr/z+I5IAdZuLixYtgRsHKZPt37w48sLC8gj",
+	"kdH1+eAMAaZ+gV565HtYKvLx/d9evRu8IBSbeiYJ3Gq6yYG+nAZQ4QaM/QMTs9nneb4pPtIkGIHFDQwP",
+	"OAfpDZO26oUB1ImVmddLY2f77jt8E/gxYuqgY4MMXn2kE9uhWTFE6XeWqkku/v4x7POLs48vf4Rd+eHV",
+	"m1cfX+XA8OwOyrwvNIOLETFYr/ngfNwAxjXokW7nxAmYDUm33elzdNFoNRUqBLNE4sAMyrxua8YoX0z1",
+	"VpGzAg+o8Mks0D2hvxO8z6NY3hg0eEc7foGPsRhukTGNExkSbj46Heo+4NxhIQPe54PziM1SoRgfLRt/",
+	"Y0uIio3AkQXBI1OxgBAxBG0p4imtk77TJVMxz+QLJFwDl+HURsXoXohbLPX1gaUJXbKoR1Q2ZwOzoYCq",
+	"/913CGpHQTAAWD2Qp0My0OLCwCAx69YHKE0MijJ2k/xazankEsLHgEou8yiqJR4/qNaP+vKG4DJbe14/",
+	"3ud58DKZ84hliO5iirRAsDK6sQZQMNFEJ+uLHWMHaTaamoG9AtCt777L0coSNiORGM1nYIX4xuJ9fWsc",
+	"kfrQI6gEQHGZUgbGHtXnbhG+JjnjS6zqNyow8Lqtbl7/F+GoDDh2t3VkwKvOIDQ5JN1O29KvXtgfhd5F",
+	"LD5o+I6xQ08BRFSvZbdzivFFSTxiHMEssUbWOGaZ5sYpHU1Zo9NsFazd+U5fIvPZjGbLoBe8oUuWNbqI",
+	"q2VqR2agTQEwuok7lAZUwvqaNN9t5rhP9uIInMswaDdb2JdIGYdLOjhstmFIerng4jqIxAj+mGCKfs6O",
+	"zqOgp7/8Qf+u70ksdg3PdlotvPS4slVw2Z06mKoZFnlB2LmgF/Tnrdbh6P+LxEjfLkQ/AF8x/AHGjl+Y",
+	"a+Ts4hx/OnB+s9cV9Wnt96Gn5OME3azdzmmVNJbP5+CjEG8pX34wzF+/d4Tz2/zeaxonLMJ4orGtlbn5",
+	"lfdY7ssRIYLepyuXFj6uSEsGS1DfGZr4UyZSsIArOgFUPxRugivd5gEGef+yaTd/tDk4W/aTpmkSj+DV",
+	"g59taVm7rU51QRi9QWoLxA2qeHarNvvOYSCe/TtXIEz8QTfQxYVMMzHCAAdEVqrYthlTWbz5EL41j+y0",
+	"b/rUm7Yb1uZVfY7Q1HUAVaDLh/g/yI+v3lyQsmQqSdnZhcEgKO41+/w/yMd/XLxae2dC5xMt9JW//mze",
+	"+0s/uE15P7gnJ+3OUQsY7A4H/5yTi0zM9PrP5TOJiENojUFiarW37/DfuUEV/QVJo9s6rEFJIhvGUYT2",
+	"gV+JZo/qDOzvnN7SOKHDhD2UznPKNjQIF1Oxzg5RiyGkCxiqNndO03KPyvvF2cPHsiWrsTzkTrz30Fqu",
+	"861fMpy8Txk/uzjPpZiv5Map4lJQMWTj3fIBACLRav/7vV4+5vi4v/pZfcgCBJCMgBBKRWkWLSqiGTdf",
+	"nbxI7xOs0Tuh8pg/gPsutEgWvQAVVg9vYFIRF9Nl8wtdo9ZJrdUGp6y6l0Jv2wejKRvduDept6ybxRZP",
+	"6OhG6jlqvVGvL+DRSmvTsCXNEfU2glC2NaJ/iT0+mnOhIRDK2N4Bu7aGWXCeQmwJn9+R42a70zw8KZQK",
+	"k7e5ekygHU0VSzlSCWksCGeqGae33WacXo9FtqBZ9Jc2lJM3/SHKte3O87gmP0edMd/GfNJ1u9cqOUTp",
+	"csioNDRkow0hdQyyYq3XDnCg6xEsrDXY8v3nmuD2/6qXfet4+xvvhDobjViq7D38tYoIsEE54nqlaKAP",
+	"KrCTTbfJS3zCqe4vK63gxSMH5+N3gjNjY7/yH8vNE8OOX8M5uA+Dw1a31g6/FZFW/g0d1ejnLU20cGrf",
+	"+F2Ta2f7W+ccAO+/ZvL+/xl6pdCXXbKr+u6kMDC+1HXfkhhD4FmRPItGXVtdI0+EjhGfEDK+e1DAEH1O",
+	"kDEn5miN6vOi6ACVxnLp5ghgOiioU+Vjls4ffsysG+sBJxJ2/HsD/Vz/jiyibD65SWGfnELMQfv0pHnU",
+	"brZbrWa7uKqorZvca7dPu3rM3jc6xRvD8htXeZCFv7R8ngS/MphOs9XsNNuttdZMN7cp3+kChM0yOBtl",
+	"75XJ8380u/vaWFfrtN4SJDE6ObvtGrzuImN51eaCH3Xbh7XY3huaYVG3bvuozsrJeaqJh0VvWRTTj8v0",
+	"gUz5ZLeJfbC09fVx9ELpyGuCf7KIr5o7WG9u8WVJOfmAVZAxSrmIsKtSSopYTL9Sgs4IINseGK3wjYZU",
+	"GaOzgb4O4C99a4AYlTXAL4Xt9sggjgbGUwGeKfj+mSQwyJAM4DNiwCgJFSlCMoioogg9Az/ri+Ovl+/f",
+	"gWvOyQiDclCYim28Jm+oVI1XMMDzHwYE8OSlvcfyAioYkmk8d8P5eMyyJvm4EJA90OfgvRQz1iMDBKQH",
+	"v6WQjAwANR4BY7DWG+VLG6y60HeaDYktioss+3xkkxX0yqDiNoCS1rlDFBrMQ23jCIuojnPnTjbnxrXW",
+	"5xZX54z8ax4zZdff5iXNZmb5syVpH9mgNii8DChQC5sDD7TV52DO7vM+BxJcxLIolGLWBuJMZOjxA5pk",
+	"dwbqqlS+W3zC1CsbmLnbLf4mnsWqzh3+EnyP8ORqbE+S746w+aeaxKRTfwggQQSdWTCxhk3SvDJBEP+a",
+	"s2zp6LQxRHMWd2IeV1Oqpr4lRMoNsDnsrON2b5oKHWLJjCKYsTQduLf9Yy8iWOtd6bY6rC9yJc6LQELc",
+	"ER5UzJKhWjAcsfgWs/aKkR2NW6NTdkift4edRvuk/dyOEz2axUBL57g0XLfaenc9Zubq6WwdeXYKSGhx",
+	"VDF+U5nKkBBni2ubUgrSW/ukedhs947aJ52WqfS7+nur+bzXhUJWTt6f2UWn2HCRlhlMe0fD1uiUPh+y",
+	"9vgw6nS7FhUi6AWdVue40TpstNofW6e9w1ZPi5udw3/CAaETFvQO251mN1yZYMQSugx6rWbr8KRiuifF",
+	"dMtH5fHzRqMdBFDaQNcvtRTHbbMUIyUyPfloFgMioKndZTsmtynvFdUcISDDYGwFocnVC9qd581Ws6Vn",
+	"etjudKoI5bRYOdTMGiYSJKgaa7vX7jRbre4/dxHB4cQYG5Rxmbm3ddlzFkc9skbQ5oLugZVR3zWK9sjn",
+	"fhBH/aDXXz8A/SDswwzg5yrSg6f0/OEpaFp/YxYavgTfGnwHu9wPep/7+T7DE+s73Q/uw75DWvDYKnFB",
+	"qwV5us/kBArPmJ2GB2g/uN/Vw/fKZN7sTSxfs4lFZGQskkQsSJ5vUmlHZHe5wzr1Vli+VCwlwyWRiqXW",
+	"oL+EkrQgr8Z5wFheINNGPEEwY8TWrf62z51tJkVMGIRyPsYWsonRF8n5jgUCLA955aigF3RPTkaH7XEn",
+	"atHu8Dk7bR8hKF2rXd+DhIW6djBF1J+gk7jqt9XYCTkGG6kA5yKYpy7shG+JbKj6J79BJwxuaTLXTa2u",
+	"Eewa3oud58enh0ft9vMTYxxaf3jbXlgQPAd/rril8RJcu6IToYJe5/jwVM+XpTgJswh5HhWGewTtQxNO",
+	"D+meGMgPsBqrSwJAqCvj0xf4mlBrGnbub1MCTmKcnfsWZm6ZN2zQfKtH2gSXn8zoTR7/T1YXLyQnOHi3",
+	"ySINzDTLRSl2GMuvarH9BoKl8xez0lt6EYleQ70wejdJ644etdutYZfqr7qt00NwtlrJ5FlpFDa5zFkO",
+	"LOqWPx+aSEWCN9lVaOcf9IKWk57WC3KnZn0JRLMfbrOY7r14iZhFP6VpijiAKPzDSfRFplZ1aV5zOVf+",
+	"CnS9txb+vk1+X6eQ8AovYDSiIJEbUNCCAVYJDJCCgWKCVqzWXY+JmCBc+cr91fXIFvGEs4iY5B/njF0y",
+	"1XhZkRECfmr4LSSMR6v6ezk07i8vyAVV078cvCBv6V3jbML+0npBflQqfc+T5QtySWfsMlbsL5cqQ460",
+	"QZr+PUezPWHoiN4VgltoqcAkE4NLzislvjbgVhGV06GgWYS5JyaWXEIEitk1U2kcszQsqDgY+tYlRSS2",
+	"31JONNbtIEuG1//duUv+8X/+Ktnl9/Ph4X9P/nH5/fKfP72W5z++S/5x+Nckevn97T/j72+j/3Ne/zZ6",
+	"A1P8EhKg9d0Z24HJHDUW+drjO4eofLX0X5UCbNV4jOMvdlOGNRmCzduypz+3XYNNHKmt3cEsFFRXBE+W",
+	"kGq1kYn846cPiv7UXecl3cNOaxM/eUEu9SFjNfjKXg74Xy8HPDUPj7mPhZt7PCuqSnq9amcm/ju25STF",
+	"gpuSkujIMm4c6Y3qszUr11h3uZOB1j3AswaXgCYfQuUqmE6sCBeLF2QACZiDwvdTTmI0pfrHfS44MwOG",
+	"wvzlmvzELck/o2lR1pwlDGYUktGUxlyGGDcawgN9DvlflbCEwEoMZnLOR2DAFY4OfZRLfKHI0DdAdhbd",
+	"w3zExq6+gEPBaGG4/jFneVLqZ/IfehkRyAi/6/P7Pq9/fVhC2JQfsUO/O1k7P1qa2gc0/tYRX3k1Fpzx",
+	"Bv3ChQLyMqZzdA2LLGIWGiI2iYYeATKW6rKIMPjy3t0niK58iCOwqNYUuDi9TjgVhH2thnd1Wq12Lxqe",
+	"9Ia9XluzFhQWwQKIbqJ2RQxYyVhY4Lq1N8aGrbXeqYgXq2z9ylP8yJYvyusLFUWFysVtTHmaUkUZ31vm",
+	"q+vclFgK399md+RjjDIEY6ExzgVOBRlbM8DEw+U4TL1AQmGCIHySGLnSPuT73POE0pWrt+QlW5wIu3J1",
+	"lKI6SbEOpgxIUePDFPbAwh2dzvP20XGre9JeqYaB9SwMyCCWlMAiDnaRTOWEovzADp5GtzBAZZqrjQnS",
+	"DAJ1VoQBQJkEETjcMCWixIRZvHFH19EvbdNt4BkYyT4mem+Ls8nrsVS+ILj8K9foUr7cEJfkMvctPLWV",
+	"xD8Z+0jM8iMGL6zbK2pQn2ngpYHV2mvCe034DxTHimRbpBv4j++KYHtgs7Xvy1b0dSz3POubZozkKMah",
+	"xQJaAXg3qLSxAYGXxEQ+rQvF+MOD+ca4Unytcan9YMKxft8nvd7tXMT8PyLmfR+F/ludXiTFbac3rEyw",
+	"e/gBemyGnen5a02x2/X07eXPR1poth6B3QjckGcOqZj6MSIBg+otyyaMXOgnEMTq+eHp8bc9Qi1ilU2I",
+	"4PMkwTqb+oYzU26SgbV1DEKLQQXZeiHUKaYAnVcUlF4tVIz1ib2ZfXpET3NFPkymvrAol49nD//rj/o+",
+	"h20vPTy57I/4i1LMmGFVZQynSlbqS2l+axrIEfltfrLmeMbCbeYoQ4fnESXEC0LJQDIWDSyv7PP8dSy/",
+	"DnVxMeAQHgGsUS4MWCXE8KICXpHj/Gg++Ogk58eaIh7ANff2iz3v3PPOL2k3EZkV0h5sQjlwa9tudxfm",
+	"6auWHWK4M9bIX/ccfm8b/5o9h1+Ve7C2c8hs7XbnUF6gfM05xIo6HXtn0F57/+28R9QpGDMsWJblo0XV",
+	"3sdr8hv8UN8XVYR+dT+U6fvhfijTwB9Djvu9Ks17x9UfRQA7i6ICQRAzP9blL4dvbJe/Dj6bv+p7tbS0",
+	"EvM5g1oHaLqrLlDq82A9mOPsPVh7D9bXgaM0E7fMwQKtuPSrPFgPP0CP9WCZnvcerL0M/EQerC1H4BFy",
+	"73bd3FDzIxxeTTL43EcFuB/0SB9DV/vB/QABXSSJFeBX3jCWogusiA7RVziUPuKCcLYggvtCoWFQT3Nl",
+	"Pkw6f4RHa5Vd7IXzvVV2L038Wh6tbax17pEu0rl6NK/5FbxGmw0HD+BMe2vDnqHtGdrv1820kZdVmzky",
+	"U0q/snQLwuNsTHbNK1sJgPxB9FJjghFjA4cqE6FKuehYVcKLlAlpM94MUlP6wmRIDoVIGOVPCz05prM4",
+	"0ascp7dQv2JKM+ZHpWQ0CXqt5pF5CP5utdqdPPOn0+o+X3ESFW0Mq9ronp6enLhtHK9kisn4F4ZpRTs4",
+	"hvRObiqRgfOEDaOjqd3AkFCCK9Lcs/O9auoNrnxm0KwK1gMfH+uV2cy0DtKM3cZsAQB/T+L78aBl0bxK",
+	"rfWrI37WTNyyEAHTTHlQgX8U+IEjU5Z3XV3FcfsZ62+e2rQj24zi8ZhljGPxBcvcyAirKC+Cq98sK1XT",
+	"iJ+h682Lgl778HkLP5jHEFSWFnmbxyenYaBE0AtGWDgJnxi6T7SLJ64cFn542H3eKSWAws95MurnIE97",
+	"CXqtfEzOgK50w0pfDlDy8L4+9KI5F5sR4HQ3/0vx3/Zexv09Zu8xc1hyRr9+h1XfQu5prorQ4sIN0Jox",
+	"CmbNpSntc5ajU8LPSXzLJKGSJIJPLFzMgiY3RNyyrM9tcW8JqO8Sy5AzbqqUL6ZUQZlyqMwAxtOJYLJc",
+	"XB2CfzS7nIok6vMxW+DYOBkk8SxWg5DQRApTERuKg0O9BqhdTk3t8Z5BRGMzofmuuJFQl6DPh/rMsIjw",
+	"OWQ4QAa6teXawgW+SFwEszCr+euXKrh0StUCRCgCxOr5ExPTpXUt55NeGH2qyuBaBXZqBTKOAZ7dAKnv",
+	"1C3ogLldsUw39H8/tRqnZ43XtDHuNfv9T/3+1dWf/xSsQ+ZsmBzHyZk7ujx0WjHiQqt8XNGCfBRYy+OG",
+	"LcmQTWIuc8+4ZAjq2iTvAO4IwtBGImVkADrwoDzgk9Fhu2LMN2x5nWZsHN9VrfRRu7y43+jVpY3xWeP1",
+	"1efO/bef22Hn6Pi+1vqC6mROsaWfKZXT8nA9SPnVgwcU4bor/je2/FE//wXLL2zCSzagJRbbbxPgMZXq",
+	"WvMrf22Af27DRAawKNMJGD2i3BywBoWsxTD787rSPaI8iiOMs/SUS1if7mnxm2e6G6oh/IazvgoDjuhX",
+	"HXmigh3ARYCW64CL4JHe2wX28lQ5bNPF3S4jf5ivvpxlwHZx8PmGLbdGbDmhWFBhhI1iLb5QzhYFGAHj",
+	"Klu6AAT46BYIgkJP3Ydh7c/HI+39r0U2MQY3S1feM1Wd0F9Bjg8tvfBViAW7XYiVZnP8eX8L7k/5mnV8",
+	"42F9XOBWJSE+gwoXJOZkyu6gxrq+twZWTvWoUSsHErQSsNGG5XodZRTvuqrVtGeUq6vP7eP7f1eoWt/6",
+	"dK2riqTin6ylQ1/P+lko4RiazCW7Cu7lDoYQJcoKMHnPMW0Y6zBC3jCILra+DyRG5de/bh2vf6yyh4WA",
+	"rCBALh1Moz5HEUhRxXqECzI4HzcgmAMyrBaUV6UkawbmcusHgru7+k59w3FCRzng7BNDtps07Jw1iyS6",
+	"1ouZS0xRucjcisL2u71pzEnYeNHstAHWfl55vm2pKqrIkI3ojJVoExPlLYHuL6W9Jf7rlowv8iRrY4Hj",
+	"3lAY5+K1uqOiGyovv8SyCmJMuFigGTzmI+bYvZ9Jzd4z9cJcMWgTxppaNGMO0vszP5D8JQzg0XxVpLF+",
+	"tRUG0XyWSjAbA0oe+A27zzU/1KO4jjKR4oOJkOraeRE+21LU9vOYjszHlGFlrV47RJ+tMRHOM4nhKe12",
+	"NwxGmVhExoVp6jDD3zeMpSy7xnop2CDWdYY/ubgGdg1/DuGaa9lKdHoGx+CjRU+x/sVUx7I/oU+1qvY/",
+	"1gjrHbbbna6D+0sDp4fu0fPjtuuY7baOu+1NSd6m1c7z43ZXyzq2LOk1UIi/lug/y9Xoit5bx63Tld7h",
+	"C9M7tL0KE23vy95Ru30aBuw2HimznD+LmOMalzCOM0FnEkSzltsZ+JWLy6qlj8sNE7ewT3pP5xy3Tf96",
+	"GAYLGiskBFh3Tf36l9KET3otvEvrq1dwDiruPIwBkHuY+99SkzGbsAnbHjh3NTut8uhoATvOiGSjDDho",
+	"xkAIv2Gp8uNWfMR+vriL8AldKbnk6z8n4bZqRlUtOFKrrfGYiRlTUzaXTjMZo9Eu2OKwwtuN/7jh+3q7",
+	"e3msLI+B/V/ZU1q7yppTUm0qksjmgWm2YCtdxZLIqVgYJ7bgI0/9XTwpQMK/aW217Qdyp+N4ztN5zVq6",
+	"7Qeq5Q9mLUAyGdQN/mKV5N6xBe5pVSkc/SMWM3II58vVbHsjcEW3vZ4/t6+Etler/5j478rw0qpia8jq",
+	"Dz5rPrHF3YqGK5MMEk94I+ZgZrXnNrTFDLmAADisROLzrlYw+ArG8ExCDaXmSv0yh6F5LN7w3yaTd40g",
+	"qD0Ix977+zRgGLfips5h1Jq7uZaqPMH/Yx55rH5D0zjoBe1mq9kKwmAidOui3ewcN00RcxxIcIuP1L7q",
+	"7fgqbvrc9mZ6MEEaWM0IBMOzi/O9teARZTfXCtzd5hRjyQ43QZNdJXGDaLhC2+Y7Y7KrZtomrhiLKesn",
+	"Td1+50nNy+dZEvSCAxDUzchWW3tjvDkGfhgMXYSSG7YMCUXHIRhtLRCik4FojYpVrlaYQAkWubkWNOt7",
+	"+yfQZXJ8KgC3QP0mpZmyrpwbtnRHg+7QcH16TphVaBORpmxJaMasmyj/biJK8zNGQN8Ii9LpIZmKBZnN",
+	"R1Pb3NJpxFqBPGsEUoGxm8NN77xmuJZ/ZdNM6F+1GM+SsfOWIbr7q/v/FwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

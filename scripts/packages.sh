@@ -6,6 +6,7 @@ set -euo pipefail
 packages=(
 	gcc libc6-dev make git          # make test
 	nftables conntrack iproute2     # the tests' oracles
+	keepalived                      # the pair of docs/integration.md
 	curl                            # the tour of docs/api.md
 	shellcheck                      # make lint
 	qemu-system-x86 busybox-static cpio kmod xz-utils # make test-vm

@@ -38,6 +38,7 @@ type bed struct {
 	arrived *arrivals
 	dir     string
 	queues  string               // the file's member
+	more    string               // lines of further members of the file
 	env     []string             // the daemon's, beside the test's own
 	as      *syscall.SysProcAttr // whom it runs as; nil: as the test
 	program string               // what runs then
@@ -164,8 +165,8 @@ func (b *bed) backends(members map[int]string) string {
 func (b *bed) configure(services ...string) string {
 	b.t.Helper()
 	path := filepath.Join(b.dir, "roamlb.yaml")
-	text := fmt.Sprintf("state: %s\nlog: {format: json, keys: full, level: debug}\napi: {listen: \"\", socket: %s}\nqueues: %s\nservices:\n%s",
-		filepath.Join(b.dir, "state.json"), b.socket(), b.queues, strings.Join(services, ""))
+	text := fmt.Sprintf("state: %s\nlog: {format: json, keys: full, level: debug}\napi: {listen: \"\", socket: %s}\nqueues: %s\n%sservices:\n%s",
+		filepath.Join(b.dir, "state.json"), b.socket(), b.queues, b.more, strings.Join(services, ""))
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}

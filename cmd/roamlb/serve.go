@@ -157,7 +157,8 @@ func flushCommand() *cobra.Command {
 		Use:   "flush",
 		Short: "Remove roamlb's nftables table from the kernel",
 		Long: `Remove roamlb's nftables table, and with it all that the kernel balances.
-The state on disk stays. A running daemon puts the table back.`,
+The state on disk stays. A running daemon puts the table back. Where the rules
+are the operator's ("nft: external") the table stays, and its maps are emptied.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, err := loadConfig(path)
@@ -175,6 +176,14 @@ The state on disk stays. A running daemon puts the table back.`,
 				return err
 			}
 			defer r.Close()
+			if file.NFT == config.NFTExternal {
+				r.SetExternal()
+				if err := r.Flush(); err != nil {
+					return fmt.Errorf("empty the maps: %w", err)
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), "roamlb's maps are empty; table inet "+nft.TableName+" is yours")
+				return nil
+			}
 			if err := r.Flush(); err != nil {
 				return fmt.Errorf("remove table: %w", err)
 			}
