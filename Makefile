@@ -44,7 +44,8 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	cd web && npm ci
 	@touch $@
 
-demo: program ## show roaming between network namespaces; KEEP=1 leaves them running
+# Whoever stays wants the pages too.
+demo: $(if $(KEEP),build,program) ## show roaming between network namespaces; KEEP=1 stays up with the dashboard
 	./bin/roamlb demo $(if $(KEEP),--keep)
 
 # The suite runs by itself: its traffic is timed. There it is the program under

@@ -3,6 +3,7 @@ package lab_test
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
@@ -81,7 +82,7 @@ func listenerOutside(program string) []*os.File {
 	if program != "files" || lab.Inside() {
 		return nil
 	}
-	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
