@@ -25,7 +25,7 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build program web demo test test-user test-vm test-long test-life cover fuzz lint lint-web lint-openapi \
+.PHONY: build program web demo test test-user test-vm test-long test-life test-browser cover fuzz lint lint-web lint-openapi \
 	generate check-generated check-contract fmt man install clean help need-go need-cc need-node
 
 # The program alone has the pages that there are: none before "make web".
@@ -75,6 +75,9 @@ test-long: need-go ## the data-plane tests with all their repetitions, up to an 
 test-life: need-node web/node_modules/.package-lock.json program ## the TypeScript client against the daemon, with real packets
 	@scripts/life.sh
 
+test-browser: need-node build ## the dashboard in headless Chromium, with real packets; STEP="part of its name" to choose
+	@scripts/browser.sh $(if $(STEP),'$(STEP)')
+
 cover: need-go ## coverage of every package; cover.out for "go tool cover -html"
 	go test -count=1 -timeout 5m -coverprofile=cover.out $(PKGS)
 	@go tool cover -func=cover.out | tail -n 1
@@ -120,7 +123,7 @@ install: man ## install to PREFIX (/usr/local), below DESTDIR
 	install -D -m 0644 bin/completions/roamlb.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/roamlb.fish'
 
 clean: ## remove what was built
-	rm -rf bin cover.out web/node_modules web/test/build web/src/api.gen.d.ts
+	rm -rf bin cover.out web/node_modules web/test/build web/e2e/build web/src/api.gen.d.ts
 	find web/dist -mindepth 1 ! -name .gitkeep -delete
 
 help: ## list the targets

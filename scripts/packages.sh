@@ -7,6 +7,7 @@ packages=(
 	gcc libc6-dev make git          # make test
 	nftables conntrack iproute2     # the tests' oracles
 	curl                            # the tour of docs/api.md
+	chromium fonts-dejavu-core      # make test-browser
 	shellcheck                      # make lint
 	qemu-system-x86 busybox-static cpio kmod xz-utils # make test-vm
 )

@@ -3,7 +3,7 @@ import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig(
-  globalIgnores(["dist", "test/build", "src/api.gen.d.ts"]),
+  globalIgnores(["dist", "**/build", "src/api.gen.d.ts"]),
   eslint.configs.recommended,
   {
     files: ["**/*.ts"],
