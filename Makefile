@@ -33,11 +33,11 @@ build: $(if $(WEB),web) ## build bin/roamlb (the default)
 build program: need-go
 	$(GOBUILD) -o bin/roamlb ./cmd/roamlb
 
-web: need-node web/dist/docs/index.html ## build the pages that bin/roamlb embeds
+web: need-node web/dist/index.html ## build the pages that bin/roamlb embeds
 
 # What Vite reads, but for what is generated on the way.
-pages = $(filter-out %.gen.d.ts,$(wildcard web/*.json web/*.ts web/docs/* web/src/* web/public/*))
-web/dist/docs/index.html: web/node_modules/.package-lock.json openapi/openapi.yaml $(pages)
+pages = $(filter-out %.gen.d.ts,$(wildcard web/*.json web/*.ts web/index.html web/docs/*) $(shell find web/src -type f))
+web/dist/index.html: web/node_modules/.package-lock.json openapi/openapi.yaml $(pages)
 	@cd web && npm run --silent build
 
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json

@@ -46,6 +46,8 @@ type Activity interface {
 	SyncStats() ctsync.Stats
 	QueueStats() []nfq.Stats
 	Checks(ctx context.Context) []check.Result
+	// DrainingSince is since when a backend drains; false for one that does not.
+	DrainingSince(id uint16) (time.Time, bool)
 }
 
 // Daemon is all of it.

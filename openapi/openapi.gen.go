@@ -1775,6 +1775,9 @@ type Session struct {
 	// Confirmed A backend has answered it.
 	Confirmed bool `json:"confirmed"`
 
+	// FirstSeen When its first packet was decided, to the second.
+	FirstSeen *time.Time `json:"first_seen,omitempty"`
+
 	// Key In hex, for those who may write.
 	Key *Hex `json:"key,omitempty"`
 
@@ -2069,6 +2072,9 @@ type GetEventsParams struct {
 
 	// Service Only events about this service.
 	Service *Name `form:"service,omitempty" json:"service,omitempty"`
+
+	// Session Only events about the session with this key, in hex, or this `key_hash`. A key needs the scope `write`.
+	Session *string `form:"session,omitempty" json:"session,omitempty"`
 
 	// LastEventID The id of the last event that was received.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
@@ -2508,6 +2514,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/login (the `Logout` operationId).
 	Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetIdentity Who asks
+	//
+	// And what they may do, whichever way they have signed in.
+	//
+	// Corresponds with GET /v1/login (the `GetIdentity` operationId).
+	GetIdentity(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// LoginWithBody Sign in
 	//
@@ -3018,6 +3031,23 @@ func (c *Client) Explain(ctx context.Context, params *ExplainParams, body Explai
 // Corresponds with DELETE /v1/login (the `Logout` operationId).
 func (c *Client) Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewLogoutRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetIdentity Who asks
+//
+// And what they may do, whichever way they have signed in.
+//
+// Corresponds with GET /v1/login (the `GetIdentity` operationId).
+func (c *Client) GetIdentity(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetIdentityRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -4037,6 +4067,18 @@ func NewGetEventsRequest(server string, params *GetEventsParams) (*http.Request,
 
 		}
 
+		if params.Session != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "session", *params.Session, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -4141,6 +4183,33 @@ func NewLogoutRequest(server string) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetIdentityRequest constructs an http.Request for the GetIdentity method
+func NewGetIdentityRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/login")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -5778,6 +5847,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/login (the `Logout` operationId).
 	LogoutWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*LogoutResponse, error)
 
+	// GetIdentityWithResponse Who asks
+	//
+	// And what they may do, whichever way they have signed in.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/login (the `GetIdentity` operationId).
+	GetIdentityWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetIdentityResponse, error)
+
 	// LoginWithBodyWithResponse Sign in
 	//
 	// For the dashboard. The answer sets a cookie that stands for the token.
@@ -7254,6 +7332,117 @@ func (r LogoutResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r LogoutResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetIdentityResponse401Headers the declared response headers of an HTTP 401 response for GetIdentity
+type GetIdentityResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+// GetIdentityResponse429Headers the declared response headers of an HTTP 429 response for GetIdentity
+type GetIdentityResponse429Headers struct {
+	RetryAfter *int
+}
+
+// GetIdentityResponse503Headers the declared response headers of an HTTP 503 response for GetIdentity
+type GetIdentityResponse503Headers struct {
+	RetryAfter *int
+}
+
+type GetIdentityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Identity
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Failed
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetIdentityResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetIdentityResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetIdentityResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetIdentityResponse) GetJSON200() *Identity {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON500() *Failed {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetIdentityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetIdentityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetIdentityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetIdentityResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11083,6 +11272,21 @@ func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, reqEditors
 	return ParseLogoutResponse(rsp)
 }
 
+// GetIdentityWithResponse Who asks
+//
+// And what they may do, whichever way they have signed in.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/login (the `GetIdentity` operationId).
+func (c *ClientWithResponses) GetIdentityWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetIdentityResponse, error) {
+	rsp, err := c.GetIdentity(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetIdentityResponse(rsp)
+}
+
 // LoginWithBodyWithResponse Sign in
 //
 // For the dashboard. The answer sets a cookie that stands for the token.
@@ -12748,6 +12952,114 @@ func ParseLogoutResponse(rsp *http.Response) (*LogoutResponse, error) {
 			headers.RetryAfter = &value
 		}
 		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetIdentityResponse parses an HTTP response from a GetIdentityWithResponse call
+func ParseGetIdentityResponse(rsp *http.Response) (*GetIdentityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetIdentityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Identity
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetIdentityResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetIdentityResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetIdentityResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -16513,6 +16825,9 @@ type ServerInterface interface {
 	// Logout Sign out
 	// (DELETE /v1/login)
 	Logout(w http.ResponseWriter, r *http.Request)
+	// GetIdentity Who asks
+	// (GET /v1/login)
+	GetIdentity(w http.ResponseWriter, r *http.Request)
 	// Login Sign in
 	// (POST /v1/login)
 	Login(w http.ResponseWriter, r *http.Request, params LoginParams)
@@ -16657,6 +16972,12 @@ func (_ Unimplemented) Explain(w http.ResponseWriter, r *http.Request, params Ex
 // Logout Sign out
 // (DELETE /v1/login)
 func (_ Unimplemented) Logout(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetIdentity Who asks
+// (GET /v1/login)
+func (_ Unimplemented) GetIdentity(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -17065,6 +17386,19 @@ func (siw *ServerInterfaceWrapper) GetEvents(w http.ResponseWriter, r *http.Requ
 		return
 	}
 
+	// ------------- Optional query parameter "session" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "session", r.URL.Query(), &params.Session, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "session"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "session", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "Last-Event-ID" -------------
@@ -17143,6 +17477,20 @@ func (siw *ServerInterfaceWrapper) Logout(w http.ResponseWriter, r *http.Request
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.Logout(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetIdentity operation middleware
+func (siw *ServerInterfaceWrapper) GetIdentity(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetIdentity(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -18562,6 +18910,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/v1/login", wrapper.Logout)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/login", wrapper.GetIdentity)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/login", wrapper.Login)
@@ -20290,6 +20641,149 @@ type LogoutdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response LogoutdefaultApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentityRequestObject struct {
+}
+
+type GetIdentityResponseObject interface {
+	VisitGetIdentityResponse(w http.ResponseWriter) error
+}
+
+type GetIdentity200JSONResponse Identity
+
+func (response GetIdentity200JSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity401ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity403ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity406ApplicationProblemPlusJSONResponse struct {
+	NotAcceptableApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity406ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(406)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity429ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity500ApplicationProblemPlusJSONResponse struct {
+	FailedApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity500ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity503ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentitydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetIdentitydefaultApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -25688,6 +26182,9 @@ type StrictServerInterface interface {
 	// Logout Sign out
 	// (DELETE /v1/login)
 	Logout(ctx context.Context, request LogoutRequestObject) (LogoutResponseObject, error)
+	// GetIdentity Who asks
+	// (GET /v1/login)
+	GetIdentity(ctx context.Context, request GetIdentityRequestObject) (GetIdentityResponseObject, error)
 	// Login Sign in
 	// (POST /v1/login)
 	Login(ctx context.Context, request LoginRequestObject) (LoginResponseObject, error)
@@ -26083,6 +26580,30 @@ func (sh *strictHandler) Logout(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(LogoutResponseObject); ok {
 		if err := validResponse.VisitLogoutResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetIdentity operation middleware
+func (sh *strictHandler) GetIdentity(w http.ResponseWriter, r *http.Request) {
+	var request GetIdentityRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetIdentity(ctx, request.(GetIdentityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetIdentity")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetIdentityResponseObject); ok {
+		if err := validResponse.VisitGetIdentityResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26855,280 +27376,281 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17dxo5tjf8VfTWmbPS3VPgAmPHJmvWWe508sYzufjEmdPPTPBjBCWg2oXElIQxnfF3f5b2lqpUoILC",
-	"dvp2+Kc7pm66bO37/u0vwVBMZ4IzrmTQ/RJMGI1ZBv88m6sJ4yoZUsX03zGTwyyZqUTwoBu8EQuiBJET",
-	"sSCLiSBLMSc0Y80gDNgdnc5SFnSD7xnNWEYyRtPpX3pBJug0HfSCIAzkcMKmVL9WLWf6VqmyhI+D+/sw",
-	"ePWJjtc/+J5OmSRqwohUVDEiRvDHUPBRMp5nVN9G1IQq+JlyuWAZDE+Wx9QLjketuE1PByx6PuwMj47o",
-	"CWvF7ejwtDN6PjwetFYGOKNKsUwP4f/2gs9R45Q2RldfDtv3veBPQegZ/3nMpjOhGB8uP7JZSpcsXp9O",
-	"X2Vz1ieLCcsYUZNEkkS6I1eCUE4YzdIEVvBfcyYVWSRqgmtAp4w4H2r8jS3L89TvL82D8fk06H7GC1e+",
-	"gb8VQ4rDWx3tj2aYjHC2IBmTYp4NGUlW1vbgtnUgWXabDJk8uJ3x0vdHIptSFXSDeZY0MjZiGeND5l3B",
-	"j0xly7ORYtn6UOBnosluSvmSSDYUPJZ6vVS2JHRME14aVMsdwzThyVQvQ5R/NuGKjVkW3OsPz2hGp0yZ",
-	"E/A9Hd4wHmvKWx/HpwkjA7zhmSScTldonwZhkOgbZ1RNgjDg8JbAPBKEgd7TJNO0oXfEHeWfMjYKusF/",
-	"HBRn8wCvygMYjB7qy3kmRVa5VYKMBRE8hE3rc3an+vbIzOiYkQEbidXjijsGg/7XnGXLYtRD/FhpKend",
-	"W8bHahJ020fHoV5a+3dry6n4G1t69pUviWJ3Cs9wIslcspgIPmRNciZvWIx7C0cg4aTdIRMxz+TKkbhh",
-	"y5DoFe9xymMyEPESlyCmbCq4OV2SUEkSReIkJvq2WDBJuNAvHr/AN1L9J8vgXURkPa5fpZ+xb+i02yE8",
-	"3IlOyWKSpHg+RkkmVX5e9TR4zDKyoMtmj5dWO2qdtuL2qNN4PjhkjefDFm2cjtqtxmF8NDqmJ4PTYRTb",
-	"7UC2XOzHysmv3pijGhszekfVcOKn8L5mxkA5C7MtwwnlYxaHZgkXVJKUSkUkY7xJ+t/19U2ULx/Edf2T",
-	"HTVwhBWzbEXtjn9i7wVnFZP7MCJUC6aYZeaM4EyR+hSZUNklh1En59A4e6mSNCVSNAm8YJElSr9AT3sk",
-	"Mlyk6VwqTU2E3SVSkSVTT7oWelIPW5C3yTRRflEOvDRRbCoJRQYxoZIYYToVsjyFo8jPJlL4gDuqmI3o",
-	"PFV6TFFYiICEq8N2EOpBIz9uRfp6zp5bHvYcBpcoWqr5sZE9Xn7sMLcyRzYPPZYj3+PzTKrvRZwwV4B8",
-	"L2JgeEPBFeOwA3Q2SxOUtgc/SRS5+Vi/BDSOMyZl0A1apyfNo1azFUXNQ4cfB2EwE5le19ZpJwwWLBlP",
-	"VNBt39cdtRnaOZ/NVTH6Yvb3oR39hT1A9YdvhxPVHs47lo0ZfkmPxX3/VF9qzPS1P3uXagqbGmc04cHD",
-	"PuibvSG23ffOSHgZdD/nG6nJ4bO7l60gDNpR1OrGg5PuoNttaY3MbC6t2NzWfVhBGW1Hvyg9fH8VBjco",
-	"bVPDHE7CQIxGkuELgzSRinF3rPDqdjNqtputqPy20vfz4XdXbyumog9d7S0xK76JJM0tDyBJqSiwAc5u",
-	"NTf5+nQpmZSJ4NdKpUE3OIymWtNNpkzMtaXF52n6VLQKv8iZ4LLEdV5mjCo0PR7JeDR52WM2n2kuGgfd",
-	"dgXJhQHYZ/ZWh3h340w41UqdGxQPGscs1mzeMVut9ej7hLntAO4p66QN11Tb9KzPuluxnTY9nt8H0zNz",
-	"fS3m/GEbVY+xrG1eq5LZ/CKb9+AtA8MHLP6HLNksgf/NNRsMlLhhqBFINpxnLOiOaCpZwRGDVvt5M2pG",
-	"zVb3efRcszgphjeabwYH2ZwfoDfD/K+pr+W3XI8zMZ8FXa3GqRTmOGR6jfUPwzRhXF0PKf4J7DkA7pKK",
-	"cclQ1uYQ3qEP5IRKrbWk7JaloBiNhCa8Kc1urqdU3miT4i6Komg0Go20QGCKS/wGH+nXTSmnY6Ztin/N",
-	"2Rx5xVDM9dpp3UwbLvCv1FEj9cYbgx5lRJpex2LB8b0PF3VPQJFflVldhQF4lrLptWHa+iuRDMIgpoqC",
-	"BtnFddQ/ad2jdKPm9mw0YkOV3ALxzRLOtR7etYIB9E0KVKr3hwwpJ6mgMWjcmiju4Yyk8CEuOAtyUT6i",
-	"aaqXXr8MHDFB+AuL9ym9uzbzkKi8g/7uSP0w4OLaOju6QcZ+YkNNzMU60LkS+odMKDEUmqTnsd4EyTQT",
-	"breft46Oo85JK1wRpW2we1KhxWgnOj0MA8nhuJhFspJe8EbGZuky0AO223xwS7ODNLHH9gB+bwKzCIOf",
-	"BWfXAyrZLporsqMqhldyTz6a7aXJUG3gebNMDFI29WkjMVM00aunwJzVJrq1lsjtjBOaalt42TXmPVj2",
-	"iZqQi79/IiIjF2efXr7RJJ1lIsPjnr8xkURR5KUzoc21TK8zkIJe+YRLRflw1T2IG6XmuIlaNVKwa3rR",
-	"rPdETzOjcTJUEi1rO/jCaTjPeBe3smtm3x3ahaq9hRf4pG8PzzeMIiRyPpwQrYeAvYlOAjD65cpWg0Oz",
-	"kXs0N+244/uE8fzAUqZ8HuRzcEiMBWdNPdXXNEk3ant1qAP8Gehg7xIuiJzRISMpGykiOImZMZS37+mR",
-	"Zgfunhq6Gop5GoNzZMDIlMYMfWjG9wZOB+Ng2rjHXKgGzA2Vr0dv8yfguRlnqaZ28Bcm8oZkbDSX4Ovy",
-	"j/GFvpuSmGlGTxJOjDIA+yGyQRLHjD/+wBLQVcgsE1OmJmwuyZQuieDpEjxYQb1DdlhsyHuhCE1Tsdiy",
-	"zKN8Dk+1yDCTZ5LIoZix3O+KgyGJCu3yFyxgyiQZZWKae2RFlowTDmt8zm9pmjyQ6H28DFx3A0ZaRAnS",
-	"PjoOYXSHUVRmbjdseWAErhaaLiuE2ZAbLhacTNl0wLIX4GZeijmZMsoJ6hj/VX7hImFa8ajJL9ttP780",
-	"n8c12bSviVm3p9jVdzBJSWjGyCITfPyC9HFp++hDTFMTeJjCnr2jqVZw2RPumpn3Xy8/vO9qycUwICQg",
-	"fLYsrXRtkRRViCTKDfMyJ696kaf5RJ/q8PgHAav6Xqiz4ZDNFB3gOj2JirBqT1UqAL3SR+6mKXiwjfO6",
-	"G+DQaq/9cWntcSxaGGlpm7FZxiTjCq3orUKiWJQn2oV8OOWRFKFntO8Iflna3dlmr+60MXoxcuVtWs3/",
-	"D/BqsbKdDSsL0m3rgo5gHk+9lsUA7Hq9E3EySqr1HiqBpU7orVZWH6VZf9Dr+qTcqBdkbKAXqmnuLR+H",
-	"N0LW5/Utd8sSSSZCqkJwjgUZLJH2QOPeyJASGScZG6onYkk/TqhitywjLJWwkcD+i4CsYVeFmqx/1HPP",
-	"g2x6yHhCLjKI4yf61U+iyUoxZRCyhcE5OhtJVBf4JgRzxzThqN7FbJjEjFDOFtV8Ti95oiQxJ58oOg5J",
-	"zXhevv15PHMDCdjsCUsGLUfkn6vSfLRWAfHnjZs/cxa4McIVfiIDyR2MTPiQ2bhwLp3c3f2YO68ft7+M",
-	"o6tEn2MkKM0PFpqnjJNbhokCsNl19odwsWHbp4mUyBwftYntk2ITL+kSrUk9aly9EIfshLtrbmceD3ii",
-	"DUUTFo9F3w4H4vpmIWBTTSzmYWGGvRtx70b8vbkRd4xjVmnxVnPTHHKIh+f3HMIys31IPGbPBPZM4H83",
-	"E3iU3fJJiLc0Gz/W3KcKErxIK+qcHD0/JoOlYujOqe9cbB2W3SWYLIlOmBTGuEmZUUI08K6n8pSsfR80",
-	"lk9CvKN8+RHtEvlYDTQVCwL8q54h5wY5hMCMu8wOZdvy6Lsb+d1PskyrY3i6kMXfOZ2riciSn59GzafE",
-	"CdZv9R45BvMZ+kKN/1zbb4zFW3zec3fwT7HQFYNYWe4ff/yxsVpxsWnNS/faVb+lSfo0DkCbLw0przRT",
-	"aP3UifushhlsCulUD2bLwufjfyo+sD4LiDBoEx6cgtZlrlUxE6llmBJe+FiNafuUx0POZ1oGsvgdixP6",
-	"CZbkCY7JDu5axe7UwSylCS/7Jl7iGBowppouqtaRh/mD699EbPSeaxMdNgJcLxOWsS3EkK9RY6oXqQH3",
-	"PrV8sGGDJuTfmIeh+Oni/JIpTTDSZFuBqU3Ti0zMWKYgwdckDM2cn2x6kVNuY1gXaBTrZTduAlJeDDUQ",
-	"ImUUom5W6SoleB93PO+x2UmlOzvR6XHlvTZNab1mYO0Bk8W0ack/vb2EVTTPigFoafdhcGb1wPWSD3J+",
-	"cdvRJ/L84vaYGIUR/SBiroimGK5YNqKoKrkTK1c2HIZundY3n6PG6dWXVnh4/02v1yz++vbL4f2/TQ3X",
-	"WeN1t3n1Xbf857eemq58CheguHqmYUYOnIMSTbddUmjGoOrqWX52FeEr+HllWnpnnWk932Favd7njTPr",
-	"9a6+7dpnju6987Tpe9rIKFN1sYc0TT+MgKVsoga76ZqHlJfrciIyBdUSgkMZXz+39vpN8oHnpX1qISDD",
-	"IbllGO51rMK1cg79WKYfCYlVaM3rGR1OyIhOkxRqUqDIYRst56OHzTnHR9qwNeaPokKBZhld4vDAUnSK",
-	"HtASLI90PgsJ2HjkmxvGZhKEkbV/QkilgZAIZws9A/mtnpdWM6GcwTAVfC9kvIcB6KBezuKNnkjC59MB",
-	"y0jCyZRmN0i1P+tvNclHRuOG4OkyJMmYCy0NsQAmwfIXxiHWUl3IcXx0dHhUruTQHP8DT5e2rGK1ssPa",
-	"enXKLKzxuIX763vuc4P8iydwYSakBGZ7sGGiN4Bwsai9CBs3o2LSxeZY/4BbIxN6NktOtClmjsQNW8qQ",
-	"ZCylKrlldvQgZeWzJonK5GOparcdi7y1N0XO+efARJpgJ/KJWPoHsrNLf+URB6XKkx1l654L7bnQngvt",
-	"udAqF9rAZ94mUq3rM/n5q3UQ86qG9ePG2Z3yFyNizbRdM30fFFa+IHQAsWNjGZtyiF3Lqd2VwDlsWINL",
-	"RdHdVV4E8PR5S2PVREhGZvpptbZxx53Ad3yA9hI+voYYsEdNxmnnNJznMMCDpY/EVLGGSqbMp6PaY7p2",
-	"wQx3/cuvoSbbXNYbMkrFQmLQGALGGMsXJpGkxlwLf/Xqt97qE6G5GL5enxrIBMHXh3k5MVvCNai/QOfC",
-	"2tnwfNZykt04cHHIv8L5wzE5aoDdhtDQl48uX07Y8GadIEfJnYduyFBMpxSXUL8JXDiYiS1ILJo+Ihkl",
-	"d9YRtoK7gY4GMtQjII3GKLnrkwVkJceWANat8JGNbq1XTgM3bu5EqNZzUuyjvEn0ToobvZA007s5oknq",
-	"303KVeVQ5ASmMjB51YvJshlsYx/ORs5lYCdbuW1PwVBx/9fYaW2+Zoou1s1ULPHaqFQ5np2i5mrTE2/F",
-	"2H3CKbhaU2s4mbC7FXbeikpGfHRXmOXaEj/xW+KmestDPVDMVZBOUdXF7vQ3qJ9qipKvTVP9b7yrVPVV",
-	"c0vzgNe6jMzZ1tqonIqbL9sZ4Ap56M0u+A8uGC5PPl13t9yv4b47s6wmsgfZKX88MtzuU/xt06WpKnct",
-	"qdI81ol1+4w3U29JtHZ2Eq0byfIHU03mgciaYyo+pJHNuTbpoHJiogXlVG52NbY9rsY/527GP3/7X99M",
-	"/j39t/z3VH777Z+9tPLKzVHw2TpSG3uYyRC6uCoxm0HKPmRR20KcZrB6qvJwvyM38/wHrdJ5CcwmRqwP",
-	"aYm4W+a12+Wk/X7+Tt/uvLo1IZwVjjBUfrAmAdUhJb2jGDsdM696DsrPgkoSY3FYqBfWIGGVFWkxH7iJ",
-	"oWhz61cPCk/v2mdNUfCXOippzFLqQXN6rekOsuHpXLLCwH3QWG3oau0jIiMzJmYp8+uAmZhWjAyIz/uQ",
-	"z1tRRBKfSZLNOahWYLvpzX5mXRne990kPsVRK6EhgeySRr6H2moWtywL0dqOQzLn9l/sNhnCTfoGTesh",
-	"BjAbo3mahj0eZ8lIaZt8RhN4AMOZjRytyex3A9hbSOg81tZIzMYZjfX1G8ZmLGsSSIaXPT6lSyi+QtQq",
-	"j1xYXGOhg5eCRBpvulycyXXd2KgR/mt42rdwfDiCl+bee0TdKFHzBvNyVQONDWpHYHay8sg/hVaMvON3",
-	"52QorffaEpg8s3r+2jfszuOrRX0mBG8teiYWEwE1kFCvCl7ZG7a8BoSE2t/6G1u+0Q+sf0/zFfRmNf0R",
-	"zVd3MzZUuRTeqBl6BOEKzCOZZWLAiKk9bJKzNM3xxjCVHS5NRBqvC8UKH46mjcVEpIzM6BJSAb+BO7+1",
-	"6Q8DNkZxRr6ZZWyU3H2r+XK+zPN4tkowJ1G0riJYBbJ9X6EUTP3wa2ckY+N5SjPC7mYZ0g755uOr9rdm",
-	"l/OB5yWhELMXIzJRagYcWP9jVamp0NRwir/hZSpcAp5cQbimp045efPp0wWxcD8hRhcyQkmm+XyTtKOo",
-	"0T49LXmKoU4IwxeloZaDy59bjaMrDA+3779plP789r/8SKe+g5HShLO4TiB5N4fJzn4vv5fDfn9ThKqY",
-	"RcJjo3GunLpiehucnHCItUBjAJXIBUkFH4OAF3kNVCKNg5BytvCqECZ5mMW+DJGVWRb3bpzY64Slns2x",
-	"ib+1ND9re64Lf5MzXOsttzSdsyoTNiQU0F4hg4zKmxeETWdq6REEmsaNMNhGCGZ4eZqzHUPlgvGc0VcS",
-	"wUapvnomtPZdEFa9R8399xY+yLvwI72rO6gbZWrw6B1WoHriAxAFsqwZM8dfVAloixWqWJpKq6tItu72",
-	"rvC2/95VCJvFhamC68LpkXatfYiLhotlCdAVQUFrYZDh//KUf81CxQxy07Rw9X7G0cc3cDqu5RBOUiI+",
-	"ipeTyVTU5QtSsdkOTh7FZj4CvqVZ4nWXI+DH8pkk5paQDJYg8QHJRWSbbLpblsUGiceu/YCmlA8Z4jr/",
-	"hDW2uLwz+BcXqiHmmdwup8z5dmgmP9j5phdDsAvlY16vIdvAHWUyu9UnLJndHns3+zVGgH1pDYh9YtVS",
-	"qPS1IQaz22XmWNjsa1+xyabrOiFesRzCJKZ7tyAH6va9Jr9YIF4DiDP8GyBr/e+0KBGrb/zr5Yf3xFwl",
-	"33x8/ZIcn0YtrQkav4Y+Pa5sMpgX6NVxdcGD5ndVupRLA2bxvJtqJfcORscZOC3EKFdyscQDNnPAtE6S",
-	"pyDcIIx8lVqwxlThTZsj+9bSrET2LVSJx3D4s/c/sNhOA4b1QosdPTtbew7HyFTZUjJItHKmmmWVxT9D",
-	"9KM6Vskzk1G+LamhU4I13u75XVVOfCTwxlRyreojyBzKTHM9kdfj7i7HIiEI6ST9Wx/RdtaVRxDtSPyj",
-	"99hh38MiW8tKLQSJk7HmxowOJytmy1Grvc1xvdXcOo8ZV4lari9itQ0yFLOt6UGXcFNVgBUu+tbEAOJv",
-	"OdIzxvWw3QJ6ezJzwrmyh8n9xVL355yqPFgOWoxTm6zzTJLELJGmcx7D5jj03yV9fGsfq8Txxf2QyInI",
-	"VI/bxDpz5ERG+kbQyn4JCB+LE/wVh6XqRKOq2LfAY1bh3fCGtKASC5KJ8Jj5XW0sQgQ3xecv9q7RiXNP",
-	"lNspQeckcPCNY6ooQEBtG0nxCGiFwf2V/mkl+yGfrJu8l1dlehxJiFkhUeaYBJcieV4z8y4m9mG7jjy/",
-	"HlNTjBN7JjLE3TIAZ6GxSo3y4uaY5WPBfzRMBihsjU+f2AuOryc43KPg026xEQXsNBA3k5hsJGunn/6P",
-	"UZ5LQdPW8cb803s/d3vjNSTPNIWymGijyzhLkNcgPRe8yGglbjT7pOy9PikJgUk379PTOvYHtt86FtnD",
-	"MpBrZu7WzxRdTW/IPVWVKY5uSsBu87Ck59QpIdjwT+XAphPIAhTi4n4DRzyap2nF2Qec4uKBmA3mWEQ4",
-	"EkWaE1So+VUL33QTvuNEsfzqAf1q3K3Al/h2IO8uspM6nkO3EMHLSvm68v0LsDiQbWvsjfxoBEkC+Iz6",
-	"d8NCVs7iYftXZ4TGh/iYNcojMzhcE40JEQqydWwxDIviNFgPMVcyiVnuoVxfmioFv9rp6MD9VxIWpnOv",
-	"c/2pQWNUIgcVWu/d84LweZqSjEnIh+UMk1MlMVpHk2juKHscQQBmKR2yGHFuIVhSigkX4/b3ZYH1Oz4k",
-	"qViwrDGkkpGUaU4tQ6vka00k4ZxlJKZywtYSVQ5XT6sbtqCNn6PG6dU35h+Nqy9ReNy6t797ze0weM8W",
-	"nyxnKJ+3YYFntFs+cp2ygV2MiDCQbJixCueVqSZXkqWjJjnPAz1yIha8aIPmrFSWDq61WDxr/JM2fr5u",
-	"XH3pHN7/qXZ2KAwqzJcnH52Pgi+oLUXdgVMXju2dantQdl75DZrERZA1PZssv8UmT5o6B3o5U4Qq03te",
-	"VsDN/X4NHLN/4cWcnF8YHTzMQSB5TKwfD/K9E268QlYqFm9PKnRoV1F5yoWxNSR1VmWWb6jPrf6CLCaA",
-	"Gw1o0VA9L1LBJRkwtWCMO5Aio4SzJjkjf//hohTgNZylWMLVsOpxu9XplE9+buj3erJ79d12Ujaz8FIs",
-	"8LiN3MCHXrmgBXylUVedznrreeQija/Bo+/PkBuwIXif0Wupb8zDhPpLgndJnwvO+gaDHD/PWUj6N2ym",
-	"+vrGlNFY9tAzqV9p2qUYgPeQ9E2+UR84PuMqg0r4AUv4uMgn62PiUd8EMVAUCA4lDFJAprmiS2mD9VNj",
-	"0+eRCAMxNAPz0CCYhwG+tCLOUCu3J0/rWcuYtAGTgkHli1214SbosgOPqhnyy5s0ukO0z3pHY4yEnSra",
-	"1hWhi4o0h7UKdTTMX2imlV9ItSIAjQEw04EoIVazK063pow+rOj+mwPndr/EvsjYbcIW60c0Tkaml6is",
-	"OFZY3mH1oYSThcjish281U9aAuDaGFXNb7zHiFv9KNbHhI9fwii9nlqn5qjGEZH2TStkiENyXheWVtCd",
-	"qZdSMzFgD0l6GgsmLSanm/Hbv0l43F+3exjkWNWIYeeZWPcY2ixJ78O1wCxN0nmGzmZKMsthFb1h2vYx",
-	"3NJWum5sWLjtNE6ErFDeAMO3HOWCg2l7GutVGAG0T0iSEeh1kDOGR3Utk+/IiyqiWHZL0/pqQ55XjjqD",
-	"VX+O5Jrmkyf3FtlRYgR2BGayWdnjZCWGpBVFU9ArWhNQKX5KVB5ss99qRf+59rHvl9jsV4tYKKK2MwMF",
-	"ZiIyrR3FhCqSUR6Laeh2rQxJ9J/6m0fRf65aZiu8q9XoXP0XMKF/H0Xf/uefNuXy5llIgDGXDKf6f2qo",
-	"/ztRyv5PeuUcov25kz7wa5blNDdC5Y0Wtr69d+Zx4I9rZjuo1RvVRthfScaioEvjVMg7IeuvNcl7gcX1",
-	"enGayAklK827veakMI11ywdzoGfhnEz9/0efTOnN3bowKrDQ+vA8nhlqtlEpdAR0oqjw1DxB3l8qFtfg",
-	"B3n0QY3WD+obsUAnj94iLNDE2dnVhCVGC0n/RPQuyZDMZ+agkkjmEFngBWoiehCEAZ4AhcFcQU5hwc1h",
-	"UIbS9NiM8baO2IDjkH1nUL8eKMOquM4RPB+5re0N20ptQ2vIZNIyTPNZw2antm2NyTpEBK6+ZZ+4ajVw",
-	"nUDiW3AnV5OoTIjPn9jRAUA9Z/LVOzJK0twmMth8+hETMUjGYFK73kplROyzmtnBtyxLRssSd/L5136c",
-	"MIQzK4tox14GoD+f5XdfsUrGAil221hO6/vtMFm0pOGAxMCHbTV5sxxWNS9zVSmbBx10okKg5Vip8Mfh",
-	"SQQYrECGgjNDuSXTziPYatBQcH9lpp0yT2HOx9cvyWnn6PmmXKJqBA3NPfSR82b2WBi8NbvIybSHlKba",
-	"XAAzpTxaeoGX96W6g4sWk1RNSnJsniWNjBk9fNcUceQC6FJX8y1x1aPTU0dAYqubNRFpAP28eXMJ+GsL",
-	"K6rCePJuFzwsRsQA/YXEA/73/uzdq13WZjVaswRPJc4gXzcfo4Ky0ipwjHkmfbHVj2IOlssIkAzzpDgo",
-	"mt8RMWOYiUXMKnAFxEgxrQlBgSx4evATo3ma1kbkwPRDj6aDUBilVIG8g02S5Rjl+g2ydpYum7HsGklR",
-	"bpoUJprpuw3hstiEfA1eJ4xkMsfzWOPT00TKTfM0SB8cutjZSRcopzW/wsW1yUSu+IogtPD2lta29hcG",
-	"pt34hnlwkatv2E0PKgxqfqESI+UjozHG6GqDoCBiec00f8xX9Xz4cjfslZWzblHTHdARPLfOJ/OdyxfY",
-	"zcw1tFOcxjVKruQcuwbdq+tqK3JevJzZNOp9JJhLuKnYYxevo0+1+egtmhnl+cibJSvcdW+8xTvkgOvb",
-	"vY6z5GePNLpMhcqLEbJknddUJaYjWvyXDa3JtWVxy7Il0ffaSncqb5DN2URhxe5M1E7T5C7eyJUzYNbV",
-	"TDRft6uKjTF+wUdvz1Tc+nhuaV05W8DakgXUXNywpSQTGufIwE4/8DoVR+KW7eZNfSdu/SQBtOKrbKFp",
-	"CttWUZteeBm8x6uoWa8gE+/q1Jp+5abDh+x22KnZxaoigqcoV/5Yhziry4bz/VmnRG/h/pmllry4eQRJ",
-	"i/b0eKtNZE35pMSjP7gakYKveyc+T5nJlVnJVfKWeZ9zwkfaZJBLrujd9i/Da3wfvrTZB+UPYNPfhA/T",
-	"ecxs164imGe6QMBdXpfmZVEitJIslzd4cU1cj7sTm9sOmCSSGj0UMo5ce1e/qGtYJ/b/K5qCIHwBkabx",
-	"Z7nnaDETI9q9k4AOtJ7zil6lAswNlK34BVY8JRJ9YjWNRhOeW8mnPDzprDOoohvO7hCF2xBu1prRPNJD",
-	"1droeRRkQROVV3VDGxU3GhBNX+S6svHdiDQ2gWkIMoOjquiU49JS3jRnHVXFpEa7aaQjBwewafs9W/em",
-	"7T2Aie6JJLcsk6ZpuyUg+zl81EtHMePLGmQEqTpASiFkZ0EfxT4QYV8fAvk1iGqltdCjt326wTNJLBxk",
-	"rhX5cGZbQAPP2xHGhEpB1nqDc8Kta97lmgiqZZBUp1XSdp9WkRu77e6/YRemAs7f6whnGKCficxae5hI",
-	"BIONiRJN8l5gTkZuo0/pEtugWnZXi2zy/Ocy4UTtzhZ84XK7Jhc31nZuWicJ6DNjH3IMb6SJLeGcY/ve",
-	"zTGdXdLw3HZSLjvJO0t5HFfU5nSNwXOiZZZriVOO5xk6Tp6/fHcBm0jmPGN0ONGMxa2xKMtX+9GqMgqn",
-	"QLgYq2l55csiSrQYnLleCTPMLkY88BLm1YewHUcNNZ+lFlkzGU6AH40SVIPtSM0naxQnF424SjjU4Gd2",
-	"o6f+TCCvWTHTx1Tm+MNNckYwAzE0OY8QiVyr7H5hwsJwrm7YTFVDY6z5HnIa7LRPO6fHz9unR9sji057",
-	"scdGfiab+KtMUk2NNuus4K55xhdAJ+hfUgqd9DlXGR3eGNE6oZKMIXdshQk7losZCXZG22I+h5A4lEwN",
-	"8iiFTDQJrXXg+NN8ZNsO/GEreu6aV23vQnOqaoROLkuVTzY1wA6k6zTsfiaJWHCDNmNCkc9K5G8+MKXy",
-	"X3OW0divDZuWce7I8u5xXs0XhrCyOZAsg8oCyQSdsjjf6JSNFBmwSaKPs+BD4Ps9bncd++4Yp6qZrrYz",
-	"89ovquApmCiWvLN0VE7fc8abTKH7jkHYvGWZd85GpdjeIsbeV4XlbdlGLihRtoYO9l6uCBamr3voVgSU",
-	"3Y91rdeQUEkYhIXJsqot5VqBo5tvy5UqQU/uWGe0N51+adOpNkLo3n7a2097+2lvP+3tp739tLef9vbT",
-	"3n7a20+/DfupZDRtsEieIvq3od/Dbxuu2Ay8Ku3rgdYDvs6zGLb6bW09XpZoNmF186wMFLgvkyZXEKiC",
-	"MLsSZCz0f7UdAFYCdFsrFJCan/xJJFxu+KBkDKAMTFhfmwqpWNRNeqpCXNIHd+tXIWWJwhFFPvR0HZzq",
-	"JoRgUWMFTKY0MLBqIQpddMbojWYeap7xup+x6PCeEb807zVFOJbTof5Lp1CQM6RZtrQbVHON5txywm2z",
-	"czQ5l4HWnJo2cHP9rJxrSady4xfIkqmHpE/YqvbCT+RMNt/TYmiWGt19cCtb8YQUh9NxQ/h5UAVaeiWw",
-	"8IcR9ko2aukLqONI00Ibm1CEcshFtVPYsHa0zGeOq75zbL8TltQ9m7YjuD/Pekh5nMTebodnzhHduqM5",
-	"5nf+OSxbwW2xBO4fQo4i4K80seZhXlgtZ+IGS0xAz7MTvuGmBHAzHHNFxkh5RlVdxf4AuLZUqmvNh33Z",
-	"3ohPgdqzxSaDniXDJF7hDRsBNlwEhFWVwt1D5W8Fl3o70pwrFFK4U6sKpH+/ZjlIwEqJIiRmD7RNwGP/",
-	"ow6Mbi2ckAqZ8mlNiiSqJEi2wIMX+MCwKi4xO0zPzNPd3g1M7GmUyaJbx+9MmYSBf908NkdV+XVS2ewA",
-	"NqyArEwrFdlYKK/T7hMwLFWU6A8YoGkY/UVbvVORsW4ON44l/HKHdNG4xldRRV5JScVSdayGMKRlYUme",
-	"PFPVJSLPCVBC0bRCT82dgnxd366jB+G7i+zRYrc2ZZBe2vTZR6BjhEESM1pd1SVtwSqVN9KWPj8mIffX",
-	"Tfm16oZY1Nb4v07b1iLWmXdszeOoJnUYN8a78X6jOZ5PZ7KyUUAhW6FlVU3jA3r0rr/zb1ovwwa+NZcR",
-	"g03XUMrk4QbJ1LqKit5zRNLEQCHFFgcVm33VtZhTIdU1PrHR8oc73AoyLkgmxHSXz4yot7DmB9NN/BGv",
-	"n7G8TcXqu1OmindDdFclaQqWppiymltTNH+sxSedcj0vPsrDOkNWv1DRbAckuHUw7MwCpZmBOW1JkbqL",
-	"FS5tZZl8Vig4NKfNfzzZrBrSuoAcAxis0NEG6XCIUKOYbbGpZUTBP4qcDNuNwOvbNPpbLZS5ytT1B1ST",
-	"M8RU2F7+jQr1NZafb7/dWG3bbvTVRX1y/Lw74OfkDPQZ1jjrVxiLD8KwsIvG6SYR4AjA1EyXxXKEIlxD",
-	"jZ+lCdsqtIsYSxjM+c4PrWx38YYwH4B323/jGI31sBIrZ/aQzKAHTaWe2W8mVQqiQfWHd56Vs3oKgxA3",
-	"/ndnDv5P0W9mh/P9gTOyoEsHhXFIufHYVjblKJo9rb8Mw1uOB80iRNjXASps++jYIjMWiEn1ERBs0ygn",
-	"++Foa+6DvxlgmjotDskHnuK8wXNkUM5hSQbMpjrVHiYCNK9BmK+RlTlV9Q4Knq8159iHEZHslmU0taPG",
-	"BhbWN9tcr+LDTfSSEqZPVfa493jCLIqOc8nrUBiLalfagkoymCcp9hGoan8kvf2n3T65270K9jWhaeQ+",
-	"Fp51QBTceZao5aVefFtILW6SKoSJiw+Xn8jBbesgFWNoNWwg71GSwoN5MwYEnrguMjIsXcwSk3CU44ev",
-	"OlTgAnQ26+NbDCQvMv0+mWWJ3n/0/QLhgGOO0QxaOpkPAV7Y/f29gUVf+86rW5Ytnd5L5lOxYADMZJqs",
-	"kwnLWNdqAtK2dkhybwb0fGA9jokGqes5CK1hQ6DXJJ0yaIElLVytseBGydgIc8DjafZ4j3/33Rnojc3v",
-	"viMfbg0yzt95ckekAHcvFxanWBLOWMz06dY3fnp5YbFQJDK6Hu+fIbbPz/CVLvkelop8+vC3V+/7LwjF",
-	"Vz2TBKSafmVfC6c+NBcBb3c/xOSbHs+LGfGWJsEUJE70QcJZKHrDpG04MGCA4p0oM6+XxtH03Xf4JPBj",
-	"+M149kn/1Sc6th80K4YA6c5SNcnF3z+FPX5x9unlG9iVH169ffXpVY7Jze4SvQILzeASBGvVa94/HzWA",
-	"cfW7pNM+cfI7Q9JptXscYxRSTBl0RWWpxIEZgG/9rimjfDHRW0XO7NgTJyixQP+8/k3wHo8TeWOAuB1D",
-	"+AXexhKQIiOapDIk3PzpfFB/A84dYsjzHu+fx2w6E4rx4bLxN7bsQ0sRiORA9sRELCBHChFBioRCG6Vu",
-	"d8hEzDP5AgnXYDE4/SAxGRUS90rf+shmKV2yuEtUNmd9s6EAaP7dd4gnRkExAEQz0KdD0tfqQt+A4Oq3",
-	"91Gb6BcdxMa5WM2p5BLyp4BKLvM0oiUeP8mYyb7elF1l+23r23s8z7Ulcx6zDKFDTH8MgPjFOE4fetUh",
-	"4YFgx+Q5mg0nZmCvAO/ou+9yoKiUTUkshvMpuBu+sVBL35pInD70iFgAKEgGRd6kt/S42/+sSc74Ehuq",
-	"DQv4sU7UyXueQrjQ4hJ3oiOkif4Z5OaGpNNuWfrVC/tG6F3Evm+G7xhH7ATwG/VadtqnmGCTJkPGEUcQ",
-	"2xONEpZpbjyjwwlrtJtRwdqd37QQmU+nNFsG3eAtXbKs0SHYcwHb9mVgTQEmtUm8kwaxwAZbNN9t5qBC",
-	"VnAEjjAMWs0IvyVmjIOQDg6bLRiSXi4QXAexGMI/xlj/nbOj8zjo6h9/0Ne1nMQGv3BvO4pQ6HFlO3+y",
-	"O3UwUVPsr4GIX0E36M2j6HD4/8ViqKUL0TfATwwvwNjxByNGzi7O8dKBc82KK+qz2u9DT7e9McYZO+3T",
-	"Km0sn8/BJyHeUb78aJi/fu4I57f5udc0SVmMCTUj26Zw8yMfsNOSo0IE3c9XLi18WtGWDIyblhma+GdM",
-	"zMAFrOgYANVQuQmu9DsPMMv55027+caWjGzZTzqbpckQHj34yXb1tNvqNHaD0RsYsEDcoIlnt2pz8BgG",
-	"4tm/cwXKxO90A11IvlkmhhjhR9ieim2bMpUlmw/hO3PLTvumT715d8P6vKrPEbq6DqABb/kQ/wd58+rt",
-	"BSlrppKUoz2YDYHqXrPH/4N8+sfFq7VnxnQ+1kpf+ecv5rm/9ILbGe8F9+Sk1T6KgMHucPDPObnIxFSv",
-	"/1w+kwhng94YJKaotX2H/84NoOPPSBqd6LAGJYlskMQx+gd+IZo9qjOwv/O8CuahdJ5TtqFBEEzFOjtE",
-	"LQaQL2+o2sicpuUelfLF2cPHsiVrsTxEJt57aC23+daFDCcfZoyfXZznWswfROJUcSlo1rBRtnwE9EH0",
-	"2v92xcunHJr0Fz+rD1mAALLxEZ+n6IqhVUV04+ark/dHfYI1ei9UnvQGpXSFFcniF2DC6uH1Tf/0xWTZ",
-	"/Epi1Na8aLPB6WjtpdDb1sFwwoY3riT1dtSysM4pHd5IPUdtN+r1hSZF0vo0bDdpCmiAMeRyrRH9S/zi",
-	"ozkXOgKhg+gdsGvrmIUoKSRX8PkdOW622s3Dk8KoMIWLq8cE3qOpYimHKiWNBeFMNZPZbaeZzK5HIlvQ",
-	"LP5LCzp5m+8hwLD9nOd2TX6OOWN+Tfi4435em+SQpsqhpNDQkE23g9opKOK0UTuA4K1HsLDW4Mv3n2uC",
-	"2/+LCvvoePsT74U6Gw7ZTFk5/EdVEWCDcrDrStVAH1RgJ5ukyUu8w2msLiu94MUtB+ej94Iz42O/8h/L",
-	"zRPDD7+Gc3AfBodRp9YOvxOxNv4NHdX4zjuaauXUPvGbJtf29qfOOWCN/5HJ+/9nGJXCWHbJr+qTSWFg",
-	"YqnrsSVoxe9Wj6JT11au55XACYLfQclzF3rHYcwJSsbEHL1RPV7gvVNpPJdukjzWQ4I5VT5ms/nDj5kN",
-	"Yz3gRMKOf29whevLyCKd5rNbFfXZ6YEbtE5PmketZiuKmq1CVFHbsrbbap129Ji9T7SLJwblJ67yJAt/",
-	"V++8CnxlMO1m1Gw3W9Ha28xnbmd8JwEIm2VgIcrRK1Po/mh290djXdFpvSVIEwxydlo1eN1FxvKGuQU/",
-	"6rQOa7G9tzTDflqd1lGdlZPzmSYeFr9jcUI/LWcPZMonu00s7+r/x+PohdGRt2P+bOFENXew0dzix5Jx",
-	"8hEb0GKabpFKV2WUFEmXfqMEgxFAtl1wWuETDakyRqd9LQ7gX1pqgBqVNSAuhe/tkn4S902kAiJT8Psz",
-	"SWCQIenD3xDtSpSEdgch6cdU0T6mn9xCLookf7388B5Cc05JFHTiwVpkEzV5S6VqvIIBnv/QJwBWLq0c",
-	"y3tXYO6lidwN5qMRy5rk00JA+nyPQ/RSTFmX9BHtHOKWQjLSB0hyREzBNluUL21W6kLLNJv9il0tId7U",
-	"40Obra9XBg23PnQTzgOi8MI8qzaJsX/lKA/uZHNuQms9bkD4yRn51zxhyq6/LcyZTs3yZ0vSOrJJbdDz",
-	"FkCLFrYIHGirx8Gd3eM9DiS4SCDmZgvXYW0gz0SGnjigqfZmYK5K5ZPiY6Ze2cTM3aT422SaqDoy/CXE",
-	"HuHO1dyeNN8dYQswNYlJp/ULYGIIOrXYVw1bpXhlkiD+NWfZ0rFpE8jmLGRinldTamS9JUXKTbA5bK+D",
-	"Qm+aCh1gP4YimbE0HZDb/rEXGaz1RLptzOnLXEny/nuQd4QHFctEqFYMhyy5xbK1YmRHo2h4yg7p89ag",
-	"3WidtJ7bcWJEsxho6RyXhus2uu6s58xcPZ2vIy/PAA0tiSvGb5oCGRLibHFtaypBe2udNA+bre5R66Qd",
-	"mSarq9ej5vNuB3oIOYVvZhedPq9FXWIw6R4NouEpfT5grdFh3O50LCxC0A3aUfu4ER02otan6LR7GHW1",
-	"utk+/CccEDpmQfew1W52wpUJxiyly6AbNaPDk4rpnhTTLR+Vx88bnXaQQGkTXb/WUhy3zFIMlcj05ONp",
-	"AgB2pm2S/TC5nfFu0UgPEjIMyFQQmmK1oNV+3oyakZ7pYavdriKU02Ll0DJrmEyQoGqsrW6r3Yyizj93",
-	"UcHhxBgflAmZudK6HDlL4i5ZI2gjoLvgZdSyRtEu+dILkrgXdHvrB6AXhD2YAVyuIj24S88f7oJX61/M",
-	"QsOPEFuD32CXe0H3Sy/fZ7hjfad7wX3Yc0gLblslLnhrQZ7uPTmBwj1mp+EG2gvud43wvTIFL3sXyx/Z",
-	"xSIyMhJpKhYkrzep9COyuzxgPfM2t71UbEYGSyIVm1mH/hK6gYK+muQJY3lvQpvxBMmMMVv3+ttv7uwz",
-	"KXLCIJXzMb6QTYy+qE53PBDgeQiKvvlB5+RkeNgateOIdgbP2WnrCFHZolb9CBJ2gdrBFVF/gk7lpt9X",
-	"YyfkOGykAqCHYD5zcRd8S2RT1T/7HTphcEvTuX7V6hrBrqFcbD8/Pj08arWenxjn0PrN2/bCosA5AGyF",
-	"lEYhuCaiU6GCbvv48FTPl81wEmYR8joqTPcIWocmnV6M8kR+wJVYXRLA7VwZnxbga0qtebEjv01/MYl5",
-	"du5TWLllnrBJ81GXtAguP5nSmzz/n6wuXkhOcPDuK4syMPNaLkq5w9j5UqvtN5AsnT+YlZ7Si0j0GuqF",
-	"0btJojt61GpFgw7VP3Wi00MItlrN5FlpFLa4zFkO7BiW3x+aTEWCkuwqtPMPukHklKd1gzyoWV8D0eyH",
-	"2yqm+7C6v/yEzmYIhIfKP5xEX2Zq1SfNYy7nyh+BT++9hb9tl98fU0l4hQIYnShI5AYVs2CAVQoDlGCg",
-	"mqANq/XQYyrGiK69Ir86Ht0iGXMWE1P845yxS6YaLysqQiBODddCwni8ar+XU+P+8oJcUDX5y8EL8o7e",
-	"Nc7G7C/RC/JGqdkHni5fkEs6ZZeJYn+5VBlypA3a9G85m+0JU0f0rhDcQksFppgYQnJeLfG1QXeKqZwM",
-	"BM1irD0xueQSMlDMrpkmz1ilYTGwwdG3rikisf2aeqLxbgdZOrj+7/Zd+o//81fJLr+fDw7/e/yPy++X",
-	"//zxtTx/8z79x+Ff0/jl97f/TL6/jf/PeX1p9Bam+DU0QBu7M74DUzlqPPK1x3cOWflq6ReVAnzVeIyT",
-	"ryYpw5oMwdZt2dOf+67BJ47U1mpjFQqaK4KnSyi12shE/vHjR0V/7Kzzks5hO9rET16QS33IWA2+stcD",
-	"/tfrAU/NwxPuY+FGjmdFy0JvVO1MuugpE8yL4GIB9ZHY6NR2MRQLbjoZYojLBHikN9/Ptkp8LHczloMy",
-	"DQpYXkj5hfyHHhGDeg/8rcfve7w+y7ND3JTTv8N3d/LQaWZmMHX2SXi/bpYSH8FUJe7HJp3YxanxHqZz",
-	"DGeKLGYWziAxxXEepSeR6rKIin/9iOQTZAQ+JHhVNMQJXHBVJwUIUpVWU5LaUdTqxoOT7qDbbQVXoVFw",
-	"wGuFoY1WRd5SycFVgHG1NuYzrb29XZHjVPn2K09/GdshJm/hUvRtKXckMT1FSm1ANrq9+AiT3MBXZXxD",
-	"gdPBw2K2m3SsHAaoG0gAhg/CJ0nRKi1pvmVdTyZXuXtG3jLDSfAqd6coukMU62DaMBQ9FkxjBWyc0G4/",
-	"bx0dR52T1ko3AuwnYEDeENIfQfTtIhnk+gL+fYdAlwvMXlllaVNS9FlHkwmr0LVarQwAhJslQ5QYM4v3",
-	"7Kja+qFtqjXcAyPZp+TuXUG2djqRypeDlf/k2vxlOYWwGJe5a/upjXT/ZOwtCcuPGDywbi7XoD7zgpcG",
-	"1WlviO0Nsd9RGiWSbZHt7j++KzrqgS0Wvi87cdextPOiY5oxkqPIhhaKZgVgO8EoWWJAuCUxiTfr+i1e",
-	"eDDfGFVqojWE2g8mG+i3fdLrSeci5fwRKdf7JOhf6/QiKW47vWFlfdfDD9BjC7zMl/+oFV67nr69/vlI",
-	"Z8vWI7AbgRvyzBH9Zn6IQoBAeseyMSMX+g7EUHp+eHr8bZdQC5hk8/H5PE2xz6GWcGbKTdK3bot+aCGQ",
-	"oFgshK6uFJDbiva7q21dsZurt7BMj+hpROTDdOoLC7L4ePbwv/6o70uo9trDk+v+CP8nxZQZVlWGEKpk",
-	"pb6K2nfmBTnyuy2P1RzPOKvNHGXo8DyihHhBKOlLxuK+5ZU9nj+OzaqhLynmu8EtAHXJhcFKhBRSNMAr",
-	"SmwfzQcfXWP7WFfEA7jm3n+x55173vk1/SYis0rag10oB25v0e2Rv7x60rJDzLbFHuXrQcDv7cv/yEHA",
-	"P1Skr3ZwyGzt9uBQ3iB6LTjEijYR+2DQ3nr/9aJH1OlXMihYluWjRdfUx1vyG+JQ3xdNbH7xOJT59sPj",
-	"UOYFvw897rdqNO8DV78XBewsjgsAOyw8WNe/HL6xXf86+GL+VT+qpbWVhM8ZQO2j6666QaQvgvVgjrOP",
-	"YO0jWH8MGJ+puGUOFGWF0K+KYD38AD02gmW+vI9g7XXgJ4pgbTkCj9B7t9vmhpofEfBqkv6XHhrAvaBL",
-	"epiF2gvu+4gnIkmiAD7xhrEZhsCK7BAtwqHzDheEswUR3JfVDIN6GpH5MO38ERGtVXaxV873Xtm9NvFL",
-	"RbS2sda5R7uYzdWjec0vEDXa7Dh4AGfaexv2DG3P0H67YaaNvKzazZGZlu2VnUMQnWWF0a0Wa5vGSgIQ",
-	"ZxA807hgxMigccpUqFIpNDY18AI1QtmMG/DI19h0XjDFjgMhUkb50yIfjug0SfUqJ7NbaJ8woRnzgyIy",
-	"mgbdqHlkboJ/R1GrnVf+tKPO85UgUfGOQdU7OqenJyfuO45Xir5k8jPDsqIdAkN6Jzd1aMB5wobR4cRu",
-	"YEgowRVp7tn53jT1Jlc+M2BKBeuBPx8bldnMtA5mGbtN2ALKFp8k9uMBa6J5k1QbV0f4pqm4ZSHidZnu",
-	"lAL/UcDXDU1X2HVzFcftZ6y/emnTjmwzTkYjljGO2P+WuZEhNvFdBFdPUWCqt9vPm/U+xEG3dfg8wj/M",
-	"bQhPSosSzOOT0zBQIugGQ2zBg3cM3DtaxR1XDjc+POw8b5dqOeFyXlf6JcgrWIJulI/JGdCVfrHSfB6a",
-	"593XB/EzJL4ZS0x/5n8pktg+YLgXSVYkmcOS8+x1cVQtUNzTXJVsxYWbazVlFDyUS9Mk5izHOYTLaXLL",
-	"JKGSpIKPCeZikQVNb4i4ZVmP2zbREvDDJTa0Ztz0u15MqIKG14DxD37QsWCy3KYb8ng0u5yINO7xEVvg",
-	"2Djpp8k0Uf2Q0FQK01sZ2kwD8j90waami3XXYGuxqdB8V9xIQLjv8YE+MywmfA7FClBMbt2yFgLfl1SL",
-	"EBNmNX950PtLp+kpgE0i1KiePzHpWdpscv7SC6NPVRmmqUDhrACTNxCmG8DZHQT8NnjOFcv0i/7v56hx",
-	"etZ4TRujbrPX+9zrXV39+U/BOpr7hslxnJwRt+Wh04oRFwbi4+Dv81FgV4gbtiQDNk70DybILRnCgzbJ",
-	"e2hsDhll0IfftN4vD/hkeNiqGPMNW17PMjZK7qpW+qhVXtxv9OrSxuis8frqS/v+2y+tsH10fF9rfcEK",
-	"MqfY0s+Eykl5uB7M9erBAx5t3RX/G1u+0fd/RSD/Tci7BkrEosRtgs6lUl1rfuVHmf/nNnTdFLRB/Aj4",
-	"L+Lcsl8D1dVqmL28bj8PKY+TGFMmPcD769M9La55prsBV/9XnPVVGHDEpGrLExXsgBMCtFwHJwSP9N7E",
-	"3+tT5QxMF8G5DOJhfvp6Rr79xMGXG7bcmnzlZFVBrwo2TLT6QjlbFLgCjKts6WIJ4K1b0AQKO3WfUbU/",
-	"H4903b8W2dj4zixdec9UdW1+BTk+FMT/D6EW7CYQKz3geHkvBfenfM3RvfGwPi4Hq5IQn0GvBJJwMmF3",
-	"0K1by62+1VM9ZtTKgQSrBFAAw3LnhzIedF3TatI1xtXVl9bx/b8rTK1vfbbWVUV98I/W0wG99BM+hmaA",
-	"oSlCsqvgCndwhChRNoDJB44VwNjRD0qAQXWxnWKgxikX//rtKP6xXxu2lLGKALl04Il6HFUgRRXrEi5I",
-	"/3zUgLwMKJZaUF5VXawZmMutHwgT7to79R3HKR3mMLBPDP5tKqpz1izS+FovZq4xxeV2ZSsG229W0piT",
-	"sFHQ7LQB1n9eeb5t0yOqyIAN6ZSVaBNr3i2B7oXS3hP/x9aML/J6aeOB496sFkfwWttR0Q09fF8iQL8Y",
-	"ES4W6AZP+JA5fu9nUrP3TL0wIgZ9wtidiWbMASt/5gcev4QBPDqUOp/OJPiKAeUOgoWd55oJ6k9fx5nQ",
-	"l6MwSIVU17Zzsf17RIfmzxnDRkzdVojQv8YPOM8kppO0Wp0wGGZiEZs4pWnbC/++YWzGsmtsr4EvxDbA",
-	"8E8uroEnwz8HIMsi27hMj/gYArEIOKyvmGZK9hIGTqtaxWNLqe5hq9XuODi9NHC+0Dl6ftxyo6+d6LjT",
-	"2lSUbd7afn7c6miFxnaxvAYy8Lee/OdKt/n869FxdLrydfjBfB3evYrQbIVi96jVOg0DdpsMlVnOn0TC",
-	"cY1LmMSZoFMJ+lfkfgyCx4VEivSZuGHiFvZJ7+mc47bpq4dhsKCJQkKAddckrq+UJnzSjVBg1rehgNgr",
-	"BNsoGc8zJvcI87+muWI2YROsPLDnap5ZFbbRWnSSEcmGGbDJjIGmfcNmyo8z8Qm/89XjgE8YL8nVW/85",
-	"Cbc1v6l6g6Oa2paAmZgyNWFz6bwmYzTeBQscVni7hx83fN+eda90lZUucPIre0prN+VyOnBBe3xTt6XZ",
-	"gm2MlEgiJ2JhItWCDz3tWvGkAAn/qq24th/InY7jOZ/Na7ZebT3Q9n4wawGSyaDN7FdrPPaeLXBPq7rQ",
-	"6IshpgsUhPP1Wny9Fbii2x7P79s3ztrbzr9PvHZleGlVby5k9QdfNJ/YElNF75Qp3kjGvJFw8KXacxva",
-	"3ndcQJYbdg7xhVArGHwFY3gmoX1R2bldYmgetzb8b5Nfu0am0x40Yx/ifRrwiltxU+cwasvdiKWqcO//",
-	"mFsea9/QWRJ0g1YzakZBGIyFfrtoNdvHTdPzGgcS3OIttUW9HV+FpM8dbOYLJhMDuw+BYnh2cb73Fjyi",
-	"S+Nab7nbnGIs2eEmaLKrJG5QDVdo2/xmXHbVTNskD2PvXX2nafPu3Kl5+TxLg25wAIq6Gdnq296akI2B",
-	"CwZHF6Hkhi1DQjE6CJ5ZC1zoVAxap2JVPBUmUIIxbq5lxvqe/hFsmRxPCsAo0L6Z0UzZeM0NW7qjwZhn",
-	"uD49J5cqtIVDE7YkNGM2FpT/Nhal+RknoG+ERaftkEzEgkznw4l93dJ5ifUCedYItALjHAdJ7zxmuJZ/",
-	"ZWeZ0Fe1Gs/SkfOUIbr7q/v/FwAA//8=",
+	"7L17d9s4kgf6VXC5uyfdPZRMybJjK2fOHnc6ufFMHt44s70zka8FiZDENgVoCMiyOuPvfg+qABKUQImy",
+	"nX6N/umOxRcehXrXr74EQzGdCc64kkH3SzBhNGYZ/PNsriaMq2RIFdN/x0wOs2SmEsGDbvBGLIgSRE7E",
+	"giwmgizFnNCMNYMwYHd0OktZ0A2+ZzRjGckYTad/7gWZoNN00AuCMJDDCZtS/Vq1nOlbpcoSPg7u78Pg",
+	"1Sc6Xv/gezplkqgJI1JRxYgYwR9DwUfJeJ5RfRtRE6rgZ8rlgmUwPFkeUy84HrXiNj0dsOj5sDM8OqIn",
+	"rBW3o8PTzuj58HjQWhngjCrFMj2E/68XfI4ap7Qxuvpy2L7vBf8ZhJ7xn8dsOhOK8eHyI5uldMni9en0",
+	"VTZnfbKYsIwRNUkkSaQ7ciUI5YTRLE1gBf85Z1KRRaImuAZ0yojzocZf2bI8T/3+0jwYn0+D7me8cOUb",
+	"+FsxpDi81dH+aIbJCGcLkjEp5tmQkWRlbQ9uWweSZbfJkMmD2xkvfX8ksilVQTeYZ0kjYyOWMT5k3hX8",
+	"yFS2PBsplq0PBX4mmuymlC+JZEPBY6nXS2VLQsc04aVBtdwxTBOeTPUyRPlnE67YmGXBvf7wjGZ0ypQ5",
+	"Ad/T4Q3jsaa89XF8mjAywBueScLpdIX2aRAGib5xRtUkCAMObwnMI0EY6D1NMk0bekfcUf5nxkZBN/iP",
+	"g+JsHuBVeQCD0UN9Oc+kyCq3SpCxIIKHsGl9zu5U3x6ZGR0zMmAjsXpcccdg0P+cs2xZjHqIHystJb17",
+	"y/hYTYJu++g41Etr/25tORV/ZUvPvvIlUexO4RlOJJlLFhPBh6xJzuQNi3Fv4QgknLQ7ZCLmmVw5Ejds",
+	"GRK94j1OeUwGIl7iEsSUTQU3p0sSKkmiSJzERN8WCyYJF/rF4xf4Rqr/ZBm8i4isx/Wr9DP2DZ12O4SH",
+	"O9EpWUySFM/HKMmkys+rngaPWUYWdNns8dJqR63TVtwedRrPB4es8XzYoo3TUbvVOIyPRsf0ZHA6jGK7",
+	"HciWi/1YOfnVG3NUY2NG76gaTvwU3tfMGChnYbZlOKF8zOLQLOGCSpJSqYhkjDdJ/7u+vony5YO4rn+y",
+	"owaOsGKWrajd8U/sveCsYnIfRoRqwRSzzJwRnClSnyITKrvkMOrkHBpnL1WSpkSKJoEXLLJE6RfoaY9E",
+	"hos0nUulqYmwu0QqsmTqSddCT+phC/I2mSbKL8qBlyaKTSWhyCAmVBIjTKdClqdwFPnZRAofcEcVsxGd",
+	"p0qPKQoLEZBwddgOQj1o5MetSF/P2XPLw57D4BJFSzU/NrLHy48d5lbmyOahx3Lke3yeSfW9iBPmCpDv",
+	"RQwMbyi4Yhx2gM5maYLS9uAniSI3H+uXgMZxxqQMukHr9KR51Gq2oqh56PDjIAxmItPr2jrthMGCJeOJ",
+	"Crrt+7qjNkM757O5KkZfzP4+tKO/sAeo/vDtcKLaw3nHsjHDL+mxuO+f6kuNmb72J+9STWFT44wmPHjY",
+	"B32zN8S2+94ZCS+D7ud8IzU5fHb3shWEQTuKWt14cNIddLstrZGZzaUVm9u6Dysoo+3oF6WH76/C4Aal",
+	"bWqYw0kYiNFIMnxhkCZSMe6OFV7dbkbNdrMVld9W+n4+/O7qbcVU9KGrvSVmxTeRpLnlASQpFQU2wNmt",
+	"5iZfny4lkzIR/FqpNOgGh9FUa7rJlIm5trT4PE2filbhFzkTXJa4zsuMUYWmxyMZjyYve8zmM81F46Db",
+	"riC5MAD7zN7qEO9unAmnWqlzg+JB45jFms07Zqu1Hn2fMLcdwD1lnbThmmqbnvVZdyu206bH8/tgemau",
+	"r8WcP2yj6jGWtc1rVTKbX2TzHrxlYPiAxf+QJZsl8L+5ZoOBEjcMNQLJhvOMBd0RTSUrOGLQaj9vRs2o",
+	"2eo+j55rFifF8EbzzeAgm/MD9GaY/zX1tfyW63Em5rOgq9U4lcIch0yvsf5hmCaMq+shxT+BPQfAXVIx",
+	"LhnK2hzCO/SBnFCptZaU3bIUFKOR0IQ3pdnN9ZTKG21S3EVRFI1Go5EWCExxid/gI/26KeV0zLRN8c85",
+	"myOvGIq5Xjutm2nDBf6VOmqk3nhj0KOMSNPrWCw4vvfhou4JKPKrMqurMADPUja9NkxbfyWSQRjEVFHQ",
+	"ILu4jvonrXuUbtTcno1GbKiSWyC+WcK51sO7VjCAvkmBSvX+kCHlJBU0Bo1bE8U9nJEUPsQFZ0Euykc0",
+	"TfXS65eBIyYIf2HxPqV312YeEpV30N8dqR8GXFxbZ0c3yNhPbKiJuVgHOldC/5AJJYZCk/Q81psgmWbC",
+	"7fbz1tFx1DlphSuitA12Tyq0GO1Ep4dhIDkcF7NIVtIL3sjYLF0GesB2mw9uaXaQJvbYHsDvTWAWYfCz",
+	"4Ox6QCXbRXNFdlTF8EruyUezvTQZqg08b5aJQcqmPm0kZoomevUUmLPaRLfWErmdcUJTbQsvu8a8B8s+",
+	"URNy8bdPRGTk4uzTyzeapLNMZHjc8zcmkiiKvHQmtLmW6XUGUtArn3CpKB+uugdxo9QcN1GrRgp2TS+a",
+	"9Z7oaWY0ToZKomVtB184DecZ7+JWds3su0O7ULW38AKf9O3h+YZRhETOhxOi9RCwN9FJAEa/XNlqcGg2",
+	"co/mph13fJ8wnh9YypTPg3wODomx4Kypp/qaJulGba8OdYA/Ax3sXcIFkTM6ZCRlI0UEJzEzhvL2PT3S",
+	"7MDdU0NXQzFPY3CODBiZ0pihD8343sDpYBxMG/eYC9WAuaHy9eht/gQ8N+Ms1dQO/sJE3pCMjeYSfF3+",
+	"Mb7Qd1MSM83oScKJUQZgP0Q2SOKY8ccfWAK6CpllYsrUhM0lmdIlETxdggcrqHfIDosNeS8UoWkqFluW",
+	"eZTP4akWGWbyTBI5FDOW+11xMCRRoV3+ggVMmSSjTExzj6zIknHCYY3P+S1NkwcSvY+XgetuwEiLKEHa",
+	"R8chjO4wisrM7YYtD4zA1ULTZYUwG3LDxYKTKZsOWPYC3MxLMSdTRjlBHeO/yy9cJEwrHjX5Zbvt55fm",
+	"87gmm/Y1Mev2FLv6DiYpCc0YWWSCj1+QPi5tH32IaWoCD1PYs3c01Qoue8JdM/P+y+WH910tuRgGhASE",
+	"z5alla4tkqIKkUS5YV7m5FUv8jSf6FMdHv8gYFXfC3U2HLKZogNcpydREVbtqUoFoFf6yN00BQ+2cV53",
+	"Axxa7bU/Lq09jkULIy1tMzbLmGRcoRW9VUgUi/JEu5APpzySIvSM9h3BL0u7O9vs1Z02Ri9GrrxNq/n/",
+	"AV4tVrazYWVBum1d0BHM46nXshiAXa93Ik5GSbXeQyWw1Am91crqozTrD3pdn5Qb9YKMDfRCNc295ePw",
+	"Rsj6vL7lblkiyURIVQjOsSCDJdIeaNwbGVIi4yRjQ/VELOnHCVXslmWEpRI2Eth/EZA17KpQk/WPeu55",
+	"kE0PGU/IRQZx/ES/+kk0WSmmDEK2MDhHZyOJ6gLfhGDumCYc1buYDZOYEcrZoprP6SVPlCTm5BNFxyGp",
+	"Gc/Ltz+PZ24gAZs9Ycmg5Yj8c1Waj9YqIP68cfNnzgI3RrjCT2QguYORCR8yGxfOpZO7ux9z5/Xj9pdx",
+	"dJXoc4wEpfnBQvOUcXLLMFEANrvO/hAuNmz7NJESmeOjNrF9UmziJV2iNalHjasX4pCdcHfN7czjAU+0",
+	"oWjC4rHo2+FAXN8sBGyqicU8LMywdyPu3Yi/NzfijnHMKi3eam6aQw7x8PyeQ1hmtg+Jx+yZwJ4J/Hsz",
+	"gUfZLZ+EeEuz8WPNfaogwYu0os7J0fNjMlgqhu6c+s7F1mHZXYLJkuiESWGMm5QZJUQD73oqT8na90Fj",
+	"+STEO8qXH9EukY/VQFOxIMC/6hlybpBDCMy4y+xQti2PvruR3/0ky7Q6hqcLWfyN07maiCz5+WnUfEqc",
+	"YP1W75FjMJ+hL9T4z7X9xli8xec9dwf/FAtdMYiV5f7xxx8bqxUXm9a8dK9d9VuapE/jALT50pDySjOF",
+	"1k+duM9qmMGmkE71YLYsfD7+p+ID67OACIM24cEpaF3mWhUzkVqGKeGFj9WYtk95POR8pmUgi9+xOKGf",
+	"YEme4Jjs4K5V7E4dzFKa8LJv4iWOoQFjqumiah15mD+4/k3ERu+5NtFhI8D1MmEZ20IM+Ro1pnqRGnDv",
+	"U8sHGzZoQv6NeRiKny7OL5nSBCNNthWY2jS9yMSMZQoSfE3C0Mz5yaYXOeU2hnWBRrFeduMmIOXFUAMh",
+	"UkYh6maVrlKC93HH8x6bnVS6sxOdHlfea9OU1msG1h4wWUyblvzT20tYRfOsGICWdh8GZ1YPXC/5IOcX",
+	"tx19Is8vbo+JURjRDyLmimiK4YplI4qqkjuxcmXDYejWaX3zOWqcXn1phYf33/R6zeKvb78c3v/L1HCd",
+	"NV53m1ffdct/fuup6cqncAGKq2caZuTAOSjRdNslhWYMqq6e5WdXEb6Cn1empXfWmdbzHabV633eOLNe",
+	"7+rbrn3m6N47T5u+p42MMlUXe0jT9MMIWMomarCbrnlIebkuJyJTUC0hOJTx9XNrr98kH3he2qcWAjIc",
+	"kluG4V7HKlwr59CPZfqRkFiF1rye0eGEjOg0SaEmBYocttFyPnrYnHN8pA1bY/4oKhRoltElDg8sRafo",
+	"AS3B8kjns5CAjUe+uWFsJkEYWfsnhFQaCIlwttAzkN/qeWk1E8oZDFPB90LGexiADurlLN7oiSR8Ph2w",
+	"jCScTGl2g1T7s/5Wk3xkNG4Ini5Dkoy50NIQC2ASLH9hHGIt1YUcx0dHh0flSg7N8T/wdGnLKlYrO6yt",
+	"V6fMwhqPW7i/vuc+N8i/eAIXZkJKYLYHGyZ6AwgXi9qLsHEzKiZdbI71D7g1MqFns+REm2LmSNywpQxJ",
+	"xlKqkltmRw9SVj5rkqhMPpaqdtuxyFt7U+Scfw5MpAl2Ip+IpX8gO7v0Vx5xUKo82VG27rnQngvtudCe",
+	"C61yoQ185m0i1bo+k5+/Wgcxr2pYP26c3Sl/MSLWTNs10/dBYeULQgcQOzaWsSmH2LWc2l0JnMOGNbhU",
+	"FN1d5UUAT5+3NFZNhGRkpp9Waxt33Al8xwdoL+Hja4gBe9RknHZOw3kOAzxY+khMFWuoZMp8Oqo9pmsX",
+	"zHDXv/waarLNZb0ho1QsJAaNIWCMsXxhEklqzLXwV69+660+EZqL4ev1qYFMEHx9mJcTsyVcg/oLdC6s",
+	"nQ3PZy0n2Y0DF4f8K5w/HJOjBthtCA19+ejy5YQNb9YJcpTceeiGDMV0SnEJ9ZvAhYOZ2ILEoukjklFy",
+	"Zx1hK7gb6GggQz0C0miMkrs+WUBWcmwJYN0KH9no1nrlNHDj5k6Eaj0nxT7Km0TvpLjRC0kzvZsjmqT+",
+	"3aRcVQ5FTmAqA5NXvZgsm8E29uFs5FwGdrKV2/YUDBX3f42d1uZrpuhi3UzFEq+NSpXj2SlqrjY98VaM",
+	"3Secgqs1tYaTCbtbYeetqGTER3eFWa4t8RO/JW6qtzzUA8VcBekUVV3sTn+D+qmmKPnaNNX/wbtKVV81",
+	"tzQPeK3LyJxtrY3Kqbj5sp0BrpCH3uyC/+CC4fLk03V3y/0a7rszy2oie5Cd8scjw+0+xd82XZqqcteS",
+	"Ks1jnVi3z3gz9ZZEa2cn0bqRLH8w1WQeiKw5puJDGtmca5MOKicmWlBO5WZXY9vjavxT7mb807f//c3k",
+	"X9N/yX9N5bff/slLK6/cHAWfrSO1sYeZDKGLqxKzGaTsQxa1LcRpBqunKg/3O3Izz3/QKp2XwGxixPqQ",
+	"loi7ZV67XU7a7+fv9O3Oq1sTwlnhCEPlB2sSUB1S0juKsdMx86rnoPwsqCQxFoeFemENElZZkRbzgZsY",
+	"ija3fvWg8PSufdYUBX+po5LGLKUeNKfXmu4gG57OJSsM3AeN1Yau1j4iMjJjYpYyvw6YiWnFyID4vA/5",
+	"vBVFJPGZJNmcg2oFtpve7GfWleF9303iUxy1EhoSyC5p5HuorWZxy7IQre04JHNu/8VukyHcpG/QtB5i",
+	"ALMxmqdp2ONxloyUtslnNIEHMJzZyNGazH43gL2FhM5jbY3EbJzRWF+/YWzGsiaBZHjZ41O6hOIrRK3y",
+	"yIXFNRY6eClIpPGmy8WZXNeNjRrhv4anfQvHhyN4ae69R9SNEjVvMC9XNdDYoHYEZicrj/xTaMXIO353",
+	"TobSeq8tgckzq+evfcPuPL5a1GdC8NaiZ2IxEVADCfWq4JW9YctrQEio/a2/suUb/cD69zRfQW9W0x/R",
+	"fHU3Y0OVS+GNmqFHEK7APJJZJgaMmNrDJjlL0xxvDFPZ4dJEpPG6UKzw4WjaWExEysiMLiEV8Bu481ub",
+	"/jBgYxRn5JtZxkbJ3beaL+fLPI9nqwRzEkXrKoJVINv3FUrB1A+/dkYyNp6nNCPsbpYh7ZBvPr5qf2t2",
+	"OR94XhIKMXsxIhOlZsCB9T9WlZoKTQ2n+BtepsIl4MkVhGt66pSTN58+XRAL9xNidCEjlGSazzdJO4oa",
+	"7dPTkqcY6oQwfFEaajm4/LnVOLrC8HD7/ptG6c9v/9uPdOo7GClNOIvrBJJ3c5js7Pfyezns9zdFqIpZ",
+	"JDw2GufKqSumt8HJCYdYCzQGUIlckFTwMQh4kddAJdI4CClnC68KYZKHWezLEFmZZXHvxom9Tljq2Ryb",
+	"+FtL87O257rwNznDtd5yS9M5qzJhQ0IB7RUyyKi8eUHYdKaWHkGgadwIg22EYIaXpznbMVQuGM8ZfSUR",
+	"bJTqq2dCa98FYdV71Nx/b+GDvAs/0ru6g7pRpgaP3mEFqic+AFEgy5oxc/xFlYC2WKGKpam0uopk627v",
+	"Cm/7712FsFlcmCq4Lpweadfah7houFiWAF0RFLQWBhn+L0/51yxUzCA3TQtX72ccfXwDp+NaDuEkJeKj",
+	"eDmZTEVdviAVm+3g5FFs5iPgW5olXnc5An4sn0libgnJYAkSH5BcRLbJprtlWWyQeOzaD2hK+ZAhrvNP",
+	"WGOLyzuDf3GhGmKeye1yypxvh2byg51vejEEu1A+5vUasg3cUSazW33CktntsXezX2ME2JfWgNgnVi2F",
+	"Sl8bYjC7XWaOhc2+9hWbbLquE+IVyyFMYrp3C3Kgbt9r8osF4jWAOMO/AbLW/06LErH6xr9cfnhPzFXy",
+	"zcfXL8nxadTSmqDxa+jT48omg3mBXh1XFzxoflelS7k0YBbPu6lWcu9gdJyB00KMciUXSzxgMwdM6yR5",
+	"CsINwshXqQVrTBXetDmyby3NSmTfQpV4DIc/e/8Di+00YFgvtNjRs7O153CMTJUtJYNEK2eqWVZZ/DNE",
+	"P6pjlTwzGeXbkho6JVjj7Z7fVeXERwJvTCXXqj6CzKHMNNcTeT3u7nIsEoKQTtK/9RFtZ115BNGOxD96",
+	"jx32PSyytazUQpA4GWtuzOhwsmK2HLXa2xzXW82t85hxlajl+iJW2yBDMduaHnQJN1UFWOGib00MIP6W",
+	"Iz1jXA/bLaC3JzMnnCt7mNxfLHV/zqnKg+WgxTi1yTrPJEnMEmk65zFsjkP/XdLHt/axShxf3A+JnIhM",
+	"9bhNrDNHTmSkbwSt7JeA8LE4wV9xWKpONKqKfQs8ZhXeDW9ICyqxIJkIj5nf1cYiRHBTfP5i7xqdOPdE",
+	"uZ0SdE4CB984pooCBNS2kRSPgFYY3F/pn1ayH/LJusl7eVWmx5GEmBUSZY5JcCmS5zUz72JiH7bryPPr",
+	"MTXFOLFnIkPcLQNwFhqr1Cgvbo5ZPhb8R8NkgMLW+PSJveD4eoLDPQo+7RYbUcBOA3EziclGsnb66f8a",
+	"5bkUNG0db8w/vfdztzdeQ/JMUyiLiTa6jLMEeQ3Sc8GLjFbiRrNPyt7rk5IQmHTzPj2tY39g+61jkT0s",
+	"A7lm5m79TNHV9IbcU1WZ4uimBOw2D0t6Tp0Sgg3/VA5sOoEsQCEu7jdwxKN5mlacfcApLh6I2WCORYQj",
+	"UaQ5QYWaX7XwTTfhO04Uy68e0K/G3Qp8iW8H8u4iO6njOXQLEbyslK8r378AiwPZtsbeyI9GkCSAz6h/",
+	"Nyxk5Swetn91Rmh8iI9Zozwyg8M10ZgQoSBbxxbDsChOg/UQcyWTmOUeyvWlqVLwq52ODtx/JWFhOvc6",
+	"158aNEYlclCh9d49LwifpynJmIR8WM4wOVUSo3U0ieaOsscRBGCW0iGLEecWgiWlmHAxbn9fFli/40OS",
+	"igXLGkMqGUmZ5tQytEq+1kQSzllGYionbC1R5XD1tLphC9r4OWqcXn1j/tG4+hKFx617+7vX3A6D92zx",
+	"yXKG8nkbFnhGu+Uj1ykb2MWICAPJhhmrcF6ZanIlWTpqkvM80CMnYsGLNmjOSmXp4FqLxbPGP2jj5+vG",
+	"1ZfO4f1/1s4OhUGF+fLko/NR8AW1pag7cOrCsb1TbQ/Kziu/QZO4CLKmZ5Plt9jkSVPnQC9nilBles/L",
+	"Cri536+BY/YvvJiT8wujg4c5CCSPifXjQb53wo1XyErF4u1JhQ7tKipPuTC2hqTOqszyDfW51V+QxQRw",
+	"owEtGqrnRSq4JAOmFoxxB1JklHDWJGfkbz9clAK8hrMUS7gaVj1utzqd8snPDf1eT3avvttOymYWXooF",
+	"HreRG/jQKxe0gK806qrTWW89j1yk8TV49P0ZcgM2BO8zei31jXmYUH9J8C7pc8FZ32CQ4+c5C0n/hs1U",
+	"X9+YMhrLHnom9StNuxQD8B6Svsk36gPHZ1xlUAk/YAkfF/lkfUw86psgBooCwaGEQQrINFd0KW2wfmps",
+	"+jwSYSCGZmAeGgTzMMCXVsQZauX25Gk9axmTNmBSMKh8sas23ARdduBRNUN+eZNGd4j2We9ojJGwU0Xb",
+	"uiJ0UZHmsFahjob5C8208gupVgSgMQBmOhAlxGp2xenWlNGHFd1/c+Dc7pfYFxm7Tdhi/YjGycj0EpUV",
+	"xwrLO6w+lHCyEFlctoO3+klLAFwbo6r5jfcYcasfxfqY8PFLGKXXU+vUHNU4ItK+aYUMcUjO68LSCroz",
+	"9VJqJgbsIUlPY8GkxeR0M377NwmP++t2D4Mcqxox7DwT6x5DmyXpfbgWmKVJOs/Q2UxJZjmsojdM2z6G",
+	"W9pK140NC7edxomQFcobYPiWo1xwMG1PY70KI4D2CUkyAr0OcsbwqK5l8h15UUUUy25pWl9tyPPKUWew",
+	"6s+RXNN88uTeIjtKjMCOwEw2K3ucrMSQtKJoCnpFawIqxU+JyoNt9lut6L/WPvb9Epv9ahELRdR2ZqDA",
+	"TESmtaOYUEUyymMxDd2ulSGJ/kt/8yj6r1XLbIV3tRqdq/8GJvSvo+jb//rPTbm8eRYSYMwlw6n+nxrq",
+	"/06Usv+TXjmHaH/upA/8mmU5zY1QeaOFrW/vnXkc+OOa2Q5q9Ua1EfZXkrEo6NI4FfJOyPprTfJeYHG9",
+	"XpwmckLJSvNurzkpTGPd8sEc6Fk4J1P//9EnU3pzty6MCiy0PjyPZ4aabVQKHQGdKCo8NU+Q95eKxTX4",
+	"QR59UKP1g/pGLNDJo7cICzRxdnY1YYnRQtI/Eb1LMiTzmTmoJJI5RBZ4gZqIHgRhgCdAYTBXkFNYcHMY",
+	"lKE0PTZjvK0jNuA4ZN8Z1K8HyrAqrnMEz0dua3vDtlLb0BoymbQM03zWsNmpbVtjsg4Rgatv2SeuWg1c",
+	"J5D4FtzJ1SQqE+LzJ3Z0AFDPmXz1joySNLeJDDaffsREDJIxmNSut1IZEfusZnbwLcuS0bLEnXz+tR8n",
+	"DOHMyiLasZcB6M9n+d1XrJKxQIrdNpbT+n47TBYtaTggMfBhW03eLIdVzctcVcrmQQedqBBoOVYq/HF4",
+	"EgEGK5Ch4MxQbsm08wi2GjQU3F+ZaafMU5jz8fVLcto5er4pl6gaQUNzD33kvJk9FgZvzS5yMu0hpak2",
+	"F8BMKY+WXuDlfanu4KLFJFWTkhybZ0kjY0YP3zVFHLkAutTVfEtc9ej01BGQ2OpmTUQaQD9v3lwC/trC",
+	"iqownrzbBQ+LETFAfyHxgP+9P3v3ape1WY3WLMFTiTPI183HqKCstAocY55JX2z1o5iD5TICJMM8KQ6K",
+	"5ndEzBhmYhGzClwBMVJMa0JQIAueHvzEaJ6mtRE5MP3Qo+kgFEYpVSDvYJNkOUa5foOsnaXLZiy7RlKU",
+	"myaFiWb6bkO4LDYhX4PXCSOZzPE81vj0NJFy0zwN0geHLnZ20gXKac2vcHFtMpErviIILby9pbWt/YWB",
+	"aTe+YR5c5OobdtODCoOaX6jESPnIaIwxutogKIhYXjPNH/NVPR++3A17ZeWsW9R0B3QEz63zyXzn8gV2",
+	"M3MN7RSncY2SKznHrkH36rraipwXL2c2jXofCeYSbir22MXr6FNtPnqLZkZ5PvJmyQp33Rtv8Q454Pp2",
+	"r+Ms+dkjjS5TofJihCxZ5zVViemIFv9lQ2tybVncsmxJ9L220p3KG2RzNlFYsTsTtdM0uYs3cuUMmHU1",
+	"E83X7apiY4xf8NHbMxW3Pp5bWlfOFrC2ZAE1FzdsKcmExjkysNMPvE7Fkbhlu3lT34lbP0kArfgqW2ia",
+	"wrZV1KYXXgbv8Spq1ivIxLs6taZfuenwIbsddmp2saqI4CnKlT/WIc7qsuF8f9Yp0Vu4f2apJS9uHkHS",
+	"oj093moTWVM+KfHoD65GpODr3onPU2ZyZVZylbxl3uec8JE2GeSSK3q3/cvwGt+HL232QfkD2PQ34cN0",
+	"HjPbtasI5pkuEHCX16V5WZQIrSTL5Q1eXBPX4+7E5rYDJomkRg+FjCPX3tUv6hrWif3/iqYgCF9ApGn8",
+	"We45WszEiHbvJKADree8olepAHMDZSt+gRVPiUSfWE2j0YTnVvIpD0866wyq6IazO0ThNoSbtWY0j/RQ",
+	"tTZ6HgVZ0ETlVd3QRsWNBkTTF7mubHw3Io1NYBqCzOCoKjrluLSUN81ZR1UxqdFuGunIwQFs2n7P1r1p",
+	"ew9gonsiyS3LpGnabgnIfg4f9dJRzPiyBhlBqg6QUgjZWdBHsQ9E2NeHQH4NolppLfTobZ9u8EwSCweZ",
+	"a0U+nNkW0MDzdoQxoVKQtd7gnHDrmne5JoJqGSTVaZW03adV5MZuu/uv2IWpgPP3OsIZBuhnIrPWHiYS",
+	"wWBjokSTvBeYk5Hb6FO6xDaolt3VIps8/7lMOFG7swVfuNyuycWNtZ2b1kkC+szYhxzDG2liSzjn2L53",
+	"c0xnlzQ8t52Uy07yzlIexxW1OV1j8JxomeVa4pTjeYaOk+cv313AJpI5zxgdTjRjcWssyvLVfrSqjMIp",
+	"EC7Galpe+bKIEi0GZ65XwgyzixEPvIR59SFsx1FDzWepRdZMhhPgR6ME1WA7UvPJGsXJRSOuEg41+Jnd",
+	"6Kk/E8hrVsz0MZU5/nCTnBHMQAxNziNEItcqu1+YsDCcqxs2U9XQGGu+h5wGO+3Tzunx8/bp0fbIotNe",
+	"7LGRn8km/iqTVFOjzToruGue8QXQCfqXlEInfc5VRoc3RrROqCRjyB1bYcKO5WJGgp3RtpjPISQOJVOD",
+	"PEohE01Cax04/jQf2bYDf9iKnrvmVdu70JyqGqGTy1Llk00NsAPpOg27n0kiFtygzZhQ5LMS+ZsPTKn8",
+	"55xlNPZrw6ZlnDuyvHucV/OFIaxsDiTLoLJAMkGnLM43OmUjRQZskujjLPgQ+H6P213HvjvGqWqmq+3M",
+	"vPaLKngKJool7ywdldP3nPEmU+i+YxA2b1nmnbNRKba3iLH3VWF5W7aRC0qUraGDvZcrgoXp6x66FQFl",
+	"92Nd6zUkVBIGYWGyrGpLuVbg6ObbcqVK0JM71hntTadf2nSqjRC6t5/29tPeftrbT3v7aW8/7e2nvf20",
+	"t5/29tNvw34qGU0bLJKniP5t6Pfw24YrNgOvSvt6oPWAr/Mshq1+W1uPlyWaTVjdPCsDBe7LpMkVBKog",
+	"zK4EGQv9X20HgJUA3dYKBaTmJ38SCZcbPigZAygDE9bXpkIqFnWTnqoQl/TB3fpVSFmicESRDz1dB6e6",
+	"CSFY1FgBkykNDKxaiEIXnTF6o5mHmme87mcsOrxnxC/Ne00RjuV0qP/SKRTkDGmWLe0G1VyjObeccNvs",
+	"HE3OZaA1p6YN3Fw/K+da0qnc+AWyZOoh6RO2qr3wEzmTzfe0GJqlRncf3MpWPCHF4XTcEH4eVIGWXgks",
+	"/GGEvZKNWvoC6jjStNDGJhShHHJR7RQ2rB0t85njqu8c2++EJXXPpu0I7s+zHlIeJ7G32+GZc0S37miO",
+	"+Z1/DstWcFssgfuHkKMI+CtNrHmYF1bLmbjBEhPQ8+yEb7gpAdwMx1yRMVKeUWVXsSST6lqzMV+yNMI7",
+	"lJwupufHMIGWDab0Cntp1O+f9wdA06Xblw109vVVq79MLu7CqiLjUo7yN6BLvX1wzhWKRqSPVbXVTyWz",
+	"HJpgpTAS0sEH2hLhsf9RB7y3FjpJhST7tCa7ElUSX1tAyQtUYlgV9wg5rNbM093eDazzaVTYokfI70yF",
+	"hYF/3ew5R0H6dRLo7AA2rICsTGYV2Vgor6vwEzAsVQADDBhgeBitSdvaU5Gxbg5yjsABcock1bjGV1Ex",
+	"X0mExQJ5rMEwpGXBUJ48P9YlIs8JUELRtEI7zl2RfF3Lr6N94buLnNVitzblrV7apN1HYHKEQRIzWl1L",
+	"Jm2ZLJU30hZcPyYN+NdNNLZKjljUtjO+TrPYIsKa94nNo7cmYRk3xrvxflM9nk9nsrI9QSFboVFWTZMH",
+	"OgOvv/OvWhvEtsE1lxFDXNdQQOXhBsnUOqiKjndE0sQAMMUWfRVbjNW101Mh1TU+sdHfAHe4dWtckEyI",
+	"6S6fGVFvOc8Ppof5I14/Y3lzjNV3p0wV74aYskrSFOxbMWU1t6ZoOVmLTzpFgl5Ulof1o6x+oaLZDvhz",
+	"6xDcmYVnMwNzmqEidRcrXNrKMvmsUHBoTpv/eLJZNZB2AXQG4Fuhow3S4RABTjHHY1OjioJ/FJkgtgeC",
+	"16Nq9Lda2HaVCfMPqGFniOSwvegcFeprLHrffrux2rbd6KvG+uR4l3dA7ckZ6DOsrNavMBYfBH9hF42r",
+	"TyKsEkC4md6O5bhIuIZVP0sTtlVoF5GdMJjznR9a2e7iDWE+AO+2/8aRIeshNFbO7CH5SA+aSj2z30yq",
+	"FLqDmhPvPCtn9RQGIW78784c/N+iy80O5/sDZ2RBlw7245By4yeubAVStJhafxkG1Ry/ncWlsK8DLNr2",
+	"0bHFgyxwmurjLthWVU7OxdHWjAt/C8I0dRorkg88xXmD58hgq8OSDJhNsKo9TISFXgNOXyMrc6rqHRQ8",
+	"X2vOsQ8jItkty2hqR41tM6xHuLleO4ib6CUlTNqq7Kzv8YRZ7B7nktehMBbVrrQFlWQwT1LsXlDVdEl6",
+	"u1673Xm3exXsa0LTPn4sPOuA2LvzLFHLS734tnxb3CRVuBYXHy4/kYPb1kEqxtDg2ADtoySFB/MWEAh3",
+	"cV3kgVi6mCUmzSlHLV91qMAF6KfWx7cYIGBk+n0yyxK9/+hxBsIBxxyjGTSSMh8ClLL7+3sDxr72nVe3",
+	"LFs6HZ/Mp2LBAA7KtHYnE5axrtUEpG0okeTeDOg0wXoc0xtS13MQWsOGQIdLOmXQeEtakFxjwY2SsRHm",
+	"gALU7PEe/+67M9Abm999Rz7cGjyev/HkjkgB7l4uLDqyJJyxmOnTrW/89PLCIrBIZHQ93j9DRKGf4Std",
+	"8j0sFfn04a+v3vdfEIqveiYJSDX9yr4WTn1oaQLe7n6IKT89npdQ4i1NgolPnOiDhLNQ9IZJ2+ZgwAA7",
+	"PFFmXi+No+m77/BJ4Mfwm4knkP6rT3RsP2hWDGHZnaVqkou/fQp7/OLs08s3sCs/vHr76tOrHAmc3SV6",
+	"BRaawSUIEavXvH8+agDj6ndJp33iZJWGpNNq9zhGRqSYMujFylKJAzOw4vpdU0b5YqK3ipzZsSdOKGSB",
+	"/nn9m+A9HifyxsB/O4bwC7yNJSBFRjRJZUi4+dP5oP4GnDtEruc93j+P2XQmFOPDZeOvbNmHRiYQP4Kc",
+	"jYlYQGYW4pAUaYw2Nt7ukImYZ/IFEq5BgHC6UGI0BtIFS9/6yGYpXbK4S1Q2Z32zoQCj/t13iGJGQTEA",
+	"HDXQp0PS1+pC30Dv6rf3UZvoF33LxrlYzankErK2gEou8+SlJR4/yZjJ+d6U02W7fOvbezzP8CVzHrMM",
+	"AUtMVw4AFsY4Th865CHhgWDHlD2aDSdmYK8AZem773J4qpRNSSyG8ym4G76xAE/fmvifPvSIkwDYSwa7",
+	"3iTV9Ljbda1JzvgS27gNC9CzTtTJO61CkNKiIXeiI6SJ/hlkBIek025Z+tUL+0boXcRuc4bvGEfsBFAj",
+	"9Vp22qeY1pMmQ8YRvRCbIo0SlmluPKPDCWu0m1HB2p3ftBCZT6c0Wwbd4C1dsqzRIdjpAZsFZmBNARK2",
+	"SfeTBifBBls0323mUEZWcASOMAxazQi/JWaMg5AODpstGJJeLhBcB7EYwj/GWHWes6PzOOjqH3/Q17Wc",
+	"xLbCcG87ilDocWX7jbI7dTBRU+zqgThjQTfozaPocPj/xGKopQvRN8BPDC/A2PEHI0bOLs7x0oFzzYor",
+	"6rPa70NPj78xxhk77dMqbSyfz8EnId5RvvxomL9+7gjnt/m51zRJWYxpPCPbHHHzIx+wv5OjQgTdz1cu",
+	"LXxa0ZYMeJyWGZr4Z0zMwAWs6Bhg3FC5Ca70Ow8wt/rnTbv5xhaqbNlPOpulyRAePfjJ9hK12+q0k4PR",
+	"G/CxQNygiWe3anPwGAbi2b9zBcrE73QDXSDAWSaGmFeAYEEV2zZlKks2H8J35pad9k2fevPuhvV5VZ8j",
+	"dHUdQNvf8iH+D/Lm1dsLUtZMJSlHezAHA9W9Zo//B/n094tXa8+M6Xyslb7yz1/Mc3/uBbcz3gvuyUmr",
+	"fRQBg93h4J9zcpGJqV7/uXwmEUQHvTFITFFr+w7/jRsYyZ+RNDrRYQ1KEtkgiWP0D/xCNHtUZ2B/43nt",
+	"zUPpPKdsQ4MgmIp1dohaDCBL31C1kTlNyz0q5Yuzh49lS9ZieYhMvPfQWm7zrQsZTj7MGD+7OM+1mD+I",
+	"xKniUtAiYqNs+QiYh+i1/+2Kl085IOovflYfsgAB1AAgKlDRi0OriujGzVcn78r6BGv0Xqg81Q4K+Aor",
+	"ksUvwITVw+ubru2LybL5lcSorbTRZoPTR9tLobetg+GEDW9cSert42XBpFM6vJF6jtpu1OsLrZGk9WnY",
+	"HtYUMAhjyOVaI/qX+MVHcy50BELf0jtg19YxC1FSSK7g8zty3Gy1m4cnhVFhyiVXjwm8R1PFUg5VShoL",
+	"wplqJrPbTjOZXY9EtqBZ/OcW9A8330NYY/s5z+2a/Bxzxvya8HHH/bw2ySE5lkMho6Ehm24HFVtQOmqj",
+	"dgD8W49gYa3Bl+8/1wS3/xcV9tHx9ifeC3U2HLKZsnL4j6oiwAblENuVqoE+qMBONkmTl3iH085dVnrB",
+	"i1sOzkfvBWfGx37lP5abJ4Yffg3n4D4MDqNOrR1+J2Jt/Bs6qvGddzTVyql94jdNru3tT51zQDj/I5P3",
+	"/8swKoWx7JJf1SeTwsDEUtdjS2IEmVdFzSo6dW29fF5/nCDkHhRad6FjHcacoFBNzNEb1eMFyjyVxnPp",
+	"puZjFSaYU+VjNps//JjZMNYDTiTs+PcGzbi+jCzSaT67tVifnc67Qev0pHnUaraiqNkqRBW1jXK7rdZp",
+	"R4/Z+0S7eGJQfuIqT7Lw9xLPa89XBtNuRs12sxWtvc185nbGdxKAsFkGjKIcvTLl9Y9md3801hWd1luC",
+	"NMEgZ6dVg9ddZCxv01vwo07rsBbbe0sz7OLVaR3VWTk5n2niYfE7Fif003L2QKZ8stvEPlra+uNx9MLo",
+	"yJtAf7Ygppo72Ghu8WPJOPmIbW8xTbdIpasySoqkS79RgsEIINsuOK3wiYZUGaPTvhYH8C8tNUCNyhoQ",
+	"l8L3dkk/ifsmUgGRKfj9mSQwyJD04W+IdiVKQpOFkPRjqmgf009uIRdFkr9cfngPoTmnEAv6/2AFtIma",
+	"vKVSNV7BAM9/6BOASJdWjuUdMzD30kTuBvPRiGVN8mkhIH2+xyF6KaasS/qIsQ5xSyEZ6QMQOuK0YHMv",
+	"ypc2K3WhZZrNfsVemhBv6vGhzdbXK4OGWx96GOcBUXhhnlWbxNg1c5QHd7I5N6G1HjfQ/+SM/HOeMGXX",
+	"3xbmTKdm+bMlaR3ZpDbotAtQSQtbeg601ePgzu7xHgcSXCQQc7Pl8rA2kGciQ08c0NSYMzBXpfJJ8TFT",
+	"r2xi5m5S/G0yTVQdGf4SYo9w52puT5rvjrBln5rEpNNwBpA4BJ1axK2GrY28MkkQ/5yzbOnYtAlkcxYy",
+	"Mc+rKbXP3pIi5SbYHLbXoag3TYUOsAtEkcxYmg7Ibf/YiwzWeiLdtgOtM5qifNeUgiQGZsS2IbMJmEVg",
+	"VtPwDVtCrgMCfGCugklPKM9q0j0aRMNT+nzAWqPDuN3pVE7SZqcUk3S25qi10v1zYnt6Xn1pHd//a7X9",
+	"2ZdW2D46vv/W26XXl9KT5O0QISELORjWz1CtMQ9Zcov1fMXkjkbR8JQd0uetQbvROmk9t3PDUG8xuRKD",
+	"q5ricWd9qFdP5wTK61ZAdU3iivGbHk3mbHG2uLYlrqDWtk6ah81W96h10o5Mz9vV61HzebcDLZ2cikBD",
+	"3k7b3aJg00ckBqUi6AbtqH3ciA4bUetTdNo9jLpaD28f/gM4Bx2zoHvYajc74coEY5bSZdCNmtHhScV0",
+	"T4rplnnI4+eN3kzILLUZwF9rKY5bZimGSmR68vE0ATxB08XKfpjczni36GsImSoG8ysITRVf0Go/b0bN",
+	"SM/0sNVuVxHKabFyaLI2TIpMUDXWVrfVbkZR5x+72CZwYoxzzsQSXTWmHFJM4i5ZI2ijuXTB/aqFsKJd",
+	"8qUXJHEv6PbWD0AvCHswA7hcRXpwl54/3AWv1r+YhYYfIegIv8Eu94Lul16+z3DH+k73gvuw55AW3LZK",
+	"XPDWgjzde3IChXvMTsMNtBfc7xr6fGUqgfa+pz+y70lkZCTSVCxIXohT6WBld3kkf+btNXyp2IwMlkQq",
+	"NrORjiU0ZwVFPskz6fJWkVb5gCzPmK2HQ+w3d3YmFclykOP6GCfRJkZflO07rhlwyeRdooJu0Dk5GR62",
+	"Ru04op3Bc3baOkKQvKhVP7SGTbl28NHUn6BT0up3YtkJOZ4sqQB3I5jPXBgM3xLZHP7Pfk9XGNzSdK5f",
+	"tbpGsGsoF9vPj08Pj1qt5yfGa7Z+87a9sKB8jqZZSGkUgmsiOhUq6LaPD0/1fNkMJ2EWIS8wwzyYoHVo",
+	"6gzEKK9wAJiP1SUBGNWV8WkBvqbtmxc78tu0e5OYgOg+hSVt5glbTRB1SYvg8pMpvckLI8jq4oXkBAfv",
+	"vrKojzOv5aKUVI2NSI3B4D6YlZ7Si0j0GuqF0btJojt61GpFgw7VP3Wi00OIQlvN5FlpFLbqzlkObOCW",
+	"3x+aFE6CkuwqtPMPukHk1O11gzzaW18D0eyH2/Ku+7C63f+EzmaIS4jKP5xEX8pu1SfNYy7nyh+BT+/d",
+	"qL9tX+gfU0l4hQIYvUtI5AaktGCAVQoD1KagmqANq/WYbCrGCHa+Ir86Ht0iGXMWE1MV5ZyxS6YaLytK",
+	"ZSCAD9dCwni8ar+Xcwb//IJcUDX588EL8o7eNc7G7M/RC/JGqdkHni5fkEs6ZZeJYn++VBlypA3a9G85",
+	"ze8Jc2r0rhDcQksFpspaW3le3/RZngAzYUsoEohF6KDYLgBXnhmQZInbnnBvpsw55Mer5aNzZWxQz9jO",
+	"pqTUuOprS4t8OBW5JFgmlDuMjUIKDiat/ZpitH2mya/D6X6cCIBh8dOy3+J5bYDjYionA0GzGAvMTMGI",
+	"hDQzw4FM/3gsxbLw+kAR66SNjPPXtHlMCCvI0sH1/7Tv0r//318ku/x+Pjj8n/HfL79f/uPH1/L8zfv0",
+	"74d/SeOX39/+I/n+Nv6/8/pn5S1M8WtYM1//LGtKSWSZN30NrS+sKdxscaaVZHmACgJfSG2tNpaaoekt",
+	"eLqEesqNAvHvP35U9MfOulzsHLajTbLxBbnUAoPVkJF7nfbfXqd9an0k4T4WbnTSrOiG6ldPpAuRNMHk",
+	"Jy4WUASNPZRtg1Sx4KZJKgbPTBRXelUV24X1sdzNWMHK9D5hebX0F/IfekQMirrwtx6/7/H6LM8OcVPh",
+	"zg7f3cnbDOoRAmft9Z9fNxWRj2CqEvdjk33nglF5D9M55iyILGYWsyQxFbAepSeR6rJIffn6aQdPkPb7",
+	"kEBs0WsrcHGbnTw/yEdczTtsR1GrGw9OuoNutxVchUbBAQ8shulaFcmJJWdtgbjX2pi0uPb2dkUiY+Xb",
+	"rzytq2zzqbw7VNESqtzsyLQrKnUY2ujC5SPMZAW/q/FzBk5zINsOwuRc5lhf3UBCz4kgfJI8zNKS5lvW",
+	"9aRrlhvz5N14nCzOcuObovFMsQ6mw0vRvsX0bMGeLO3289bRcdQ5aa00OsFWJQbJEbuFYH8Ou0imKUbR",
+	"WWKHoK3b86GylNrmnemzjiYTQk1otVoZlBc3FY4oMWYWSt5RtfVD21RruAdGss+737s1LUBCIpUv0TL/",
+	"ybX5y3IKsW8u8zDNUxvp/snYWxKWHzF4YN1crkF95gUvDXTb3hDbG2K/o1xpJNuipMV/fFd01AOLCHBf",
+	"DkisA+bnyAI0YySHig4t3tQKin6CEd/EIO1LYpLI1vVbvPBgvjGq1ERrCLUfTGbbb/uk15PORV3JI+oq",
+	"9pUOv9bpRVLcdnrDyiLOhx+gx1Zxmi//Ucs4dz19e/3zkc6WrUdgNwI35JnDds78OKSAc/aOZWNGLvQd",
+	"CJT2/PD0+NsuoRYVzRbd8HmaYgtVLeHMlJukb90W/dDinEFFaAgNoynAMxadvVc7RmOjaG/1qB7R04jI",
+	"h+nUFxZJ9fHs4d/+qO/rJPfaw5Pr/ojxKcWUGVZVxgmrZKW+svl35gV5ewdbA685nnFWmznK0OF5RAnx",
+	"glDSl4zFfcsrezx/HPvgQ8tjzN2EWwDPlgsDiArp0GiAV9TRP5oPPrqQ/rGuiAdwzb3/Ys8797zza/pN",
+	"RGaVtAe7UA7ctsXbI395xptlh5g5zqb+IOD39uV/5CDgHyrSVzs4ZLZ2e3Ao7z2/FhxiRS+YfTBob73/",
+	"etEj6jQlGhQsy/LRoiHz4y35DXGo74tOVb94HMp8++FxKPOC34ce91s1mveBq9+LAnYWxwVKJRbRrOtf",
+	"Dt/Yrn8dfDH/qh/V0tpKwucM+mmg6666C6wvgvVgjrOPYO0jWH8MrK6puGUO3myF0K+KYD38AD02gmW+",
+	"vI9g7XXgJ4pgbTkCj9B7t9vmhpofEfBqkv6XHhrAvaBLepiF2gvu+4iNI0miACP1hrEZhsCK7BAtwqG9",
+	"FheEswUR3JfVDIN6GpH5MO38ERGtVXaxV873Xtm9NvFLRbS2sda5R7uYzdWjec0vEDXa7Dh4AGfaexv2",
+	"DG3P0H67YaaNvKzazQHVgpvaAyHS0AqjWy3WNt3TBKAnIUKuccGIkYHclalQpVJo7FziBSqFshk34JGv",
+	"sWmvYoodB0KkjPKnRfEc0WmS6lVOZrfQI2VCM+YH+GQ0DbpR88jcBP+OolY7r/xpR53nK0Gi4h2Dqnd0",
+	"Tk9PTtx3HK8UfcnkZ4ZlRTsEhvRObmrDgvOEDaPDid3AkFCCK9Lcs/O9aepNrnxmgMEK1gN/PjYqs5lp",
+	"HcwydpuwBZQtPknsxwM8RvNOyDaujlBkU3HLQsSeMy1oBf6jgGIcmtbP6+YqjtvPWH/10qYd2WacjEYs",
+	"YxwbfFjmRobYqXsRXD1Fganebj9v1vsQB93W4fMI/zC3IdQuLUowj09Ow0CJoBsMsc8W3jFw72gVd1w5",
+	"3PjwsPO8XarlhMt5XemXIK9gCbpRPiZnQFf6xUrzeeiQeV8fkNKQ+GZcPP2Zf1NUvH3AcC+SrEgyhyXn",
+	"2eviqFqguKe5KtmKCzfXasooeCiXphPUWY7ZCZfT5JZJQiVJBR8TzMUiC5reEHHLsh63veAlYOFL7FrP",
+	"uGlqv5hQBUht0MgD/KBjwWS5Fz/k8Wh2ORFp3OMjtsCxcdJPk2mi+iGhqRSmgTr0kof2HgD6Rk2r+q7B",
+	"1mJTofmuuJHQxqLHB/rMsJjwORQrQDG5dcvaPhe+pFqEmDCr+ct3trh0OhsDcCrC5ur5E5Oepc0m5y+9",
+	"MPpUlWGaCkTZimYKBo53Q6MBp81FubHC56hxetZ4TRujbrPX+9zrXV39qVYThWJyHCdnxG156LRixIWB",
+	"+LgeF/kosPXLDVuSARsn+gcT5JYMoW6b5H2dBhYnw8NWxZhv2PJ6lrFRcle7a4W/S0XtJhX2FFv6mVA5",
+	"eWC/jbznQN0V/ytbvtH3f8WmFJtQpA2UiEWJ2wQDTaW61vzK3zHhH9uQolPQBvEj4L+Ic8t+DSBaq2H2",
+	"8rr9PKQ8TmJMmfQ0kVif7mlxzTPdDT0ifsVZX4UBR0yqtjxRwQ44IUDLdXBC8EjvTfy9PlXOwHTRyMsg",
+	"Huanr2fk208cfLlhy63JV05WFfRdYcNEqy+Us0WBK8C4ypYulgDeugVNoLBT9xlV+/PxSNf9a5GNje/M",
+	"0pX3TFXX5leQ40MbUvwh1ILdBGKlBxwv76Xg/pSvObo3HtbH5WBVEuIz6Pvh9gnUcstpE7hmRq0cSLBK",
+	"AAUwLHcxKeNB/wINAa8q6oN/tJ4OQGtP+Bg6foZu28RnZeEOjhAlygYw+cCxAhjbdkIJMKgutusR1Djl",
+	"4l+/HcU/QsNjeySrCJBLB56ox1EFUlSxLuGC9M9HDcjLgGKpBeVV1cWagbnc+oEw4a69U99xnNJhDgP7",
+	"xODfpqI6Z80ija/1YuYaU1xuvbdisP1mJY05CRsFzU4bYP3nlefbNvCiigzYkE5ZiTax5t0S6F4o7T3x",
+	"f2zN+CKvlzYeOO7NanEEr7UdFd3QqPslAvSLEeFigW7whA+Z4/d+JjV7z9QLI2LQJ4ydxmjGHLDyZ37g",
+	"8UsYwKNDqfPpTIKvGFDuIFjYea6ZoP70dZwJfTkKg1RIdW3bk9u/R3Ro/pwxbCrWbYUI/Wv8gPNMYjpJ",
+	"q9UJg2EmFrGJU5re3PDvG8ZmLLvG9hr4Quz1Df/k4hp4MvxzALIssk349IiPIRCLgMP6imkMZi9h4NQi",
+	"WhfOSfMHtEfrHrZa7Y6D00sD5wudo+fHLTf62omOO61NRdnmre3nx62OVmhsR9ZrIAN/G9V/lBvxFV+P",
+	"jqPTla/DD+br8O5VhGYrFLtHrdZpGLDbZKjMcv4kEo5rXMIkzgSdStC/IvdjEDwuJFKkz8QNE7ewT3pP",
+	"5xy3TV89DIMFTRQSAqy7JnF9pTThk26EArO+DQXEXiHYRsl4njG5R5j/Nc0VswmbYOWBPVfzzKqwjdai",
+	"k4xINsyATWYMNO0bNlN+nIlP+J2vHgd8wnhJrt76z0m4rflN1Rsc1dS2t8zElKkJm0vnNRmj8S5Y4LDC",
+	"2z38uOH7VsN7pausdIGTX9lTWrspl9OBayLS2NZtabZgGyMlksiJWJhIteBDT+thPClAwr9qK67tB3Kn",
+	"43jOZ/OabYRbD7S9H8xagGQyaJn81RqPvWcL3NNNTfpCTBcoCOfrtfh6K3BFtz2e37dvnLW3nX+feO3K",
+	"8NKq3lzI6g++aD6xJaaK3ilTvJGMeSPhRQ9NkqjQ9r7jArLcsHOIL4RaweArGMMzCe2Lys7tEkPzuLXh",
+	"f5v82jUynfagGfsQ79OAV9yKmzqHUVvuRixVhXv/19zyWPuGzpKgG7SaUTMKwmAs9NtFq9k+bpr+7TiQ",
+	"4BZvqS3q7fgqJH3uYDNfMJkY2H0IFMOzi/O9t+ARXRrXesvd5hRjyQ43QZNdJXGDarhC2+Y347KrZtom",
+	"eRh77+o7Je6sc6fm5fMsDbrBASjqZmSrb3trQjYGLhgcXYSSG7YMCcXoIHhmLXChUzFonYpV8VSYQAnG",
+	"uLmWGet7+kewZXI8KQCjQPtmRjNl4zU3bOmOBmOe4fr0nFyq0BYOTdiS0IzZWFD+21iU5mecgL4RFl3j",
+	"QzIRCzKdDyf2dUvnJdYL5Fkj0AqMcxwkvfOY4Vr+lZ1lQl/VajxLR85Thujur+7//wAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -150,9 +150,14 @@ export async function showsProblemsAsText(world: World): Promise<void> {
 export async function showsSignInAsText(world: World): Promise<void> {
   const context = await world.stranger();
   const page = await context.newPage();
-  await page.route("**/v1/login", (route) =>
-    route.fulfill({ status: 502, contentType: "text/html", body: `<html><body>${harm}` }),
-  );
+  await page.route("**/v1/login", async (route) => {
+    if (route.request().method() === "POST") {
+      const body = `<html><body>${harm}`;
+      await route.fulfill({ status: 502, contentType: "text/html", body });
+    } else {
+      await route.continue();
+    }
+  });
   await page.goto(`${origin}/`);
   await heading(page, "Sign in");
   await page.getByLabel("API token").fill(harm);

@@ -82,7 +82,7 @@ async function main([dir, ...chosen]: string[]): Promise<number> {
   }
   const code = report.end();
   if (code !== 0) {
-    console.log(world.daemon.told().replace(/^/gm, "# "));
+    console.log(world.daemon.told().trimEnd().replace(/^/gm, "# "));
   }
   return code;
 }
