@@ -81,3 +81,11 @@ export async function heading(page: Page, title: string | RegExp): Promise<void>
   await page.getByRole("heading", { level: 1, name: title }).waitFor();
   await page.locator('html[data-ready="true"]').waitFor();
 }
+
+/** Shows the members of the service's form that few need. */
+export async function showMore(page: Page): Promise<void> {
+  const more = page.locator("details").filter({ hasText: "More members" }).first();
+  if ((await more.getAttribute("open")) === null) {
+    await more.locator("summary").first().click();
+  }
+}

@@ -1,7 +1,7 @@
 // Two people change the same service.
 import type { Page } from "playwright-core";
 import { expect } from "../test/report.js";
-import { heading, open } from "./browser.js";
+import { heading, open, showMore } from "./browser.js";
 import { service, type World } from "./world.js";
 
 /** The second one is told, sees what the first one did, and loses nothing of it. */
@@ -10,7 +10,7 @@ export async function tellsTheSecond(world: World): Promise<void> {
   const second = await world.visitor();
   for (const page of [first, second]) {
     await open(page, `#/services/${service}/edit`, `Change ${service}`);
-    await page.getByText("More members").click();
+    await showMore(page);
   }
   await first.getByLabel("Session TTL").fill("45m");
   await apply(first);

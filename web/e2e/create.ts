@@ -1,7 +1,7 @@
 // A service made in the form, and what the form says to what is wrong.
 import type { Locator, Page } from "playwright-core";
 import { expect } from "../test/report.js";
-import { heading, open } from "./browser.js";
+import { heading, open, showMore } from "./browser.js";
 import { backends, keyLength, keyOffset, listener } from "./traffic.js";
 import { port, service, type World } from "./world.js";
 
@@ -38,7 +38,9 @@ export async function createsByDragging({ page, api }: World): Promise<void> {
 export async function choosesByKeyboard({ page }: World): Promise<void> {
   await open(page, "#/services/new", "New service");
   await page.getByLabel("Sample payload").fill(sample);
-  await byte(page, 2).focus();
+  await byte(page, 0).focus();
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("ArrowRight");
   for (let i = 0; i < 5; i++) {
     await page.keyboard.press("Shift+ArrowRight");
   }
@@ -54,7 +56,7 @@ export async function tellsErrorsAtTheirFields({ page }: World): Promise<void> {
   await page.getByLabel("Length", { exact: true }).fill("9");
   await fillBackends(page);
   await page.getByLabel("Backend 2 address").fill("nowhere");
-  await page.getByText("More members").click();
+  await showMore(page);
   await page.getByLabel("Slots").fill("4");
   await page.getByLabel("Session TTL").fill("a while");
   await page.getByRole("button", { name: "Create service" }).click();

@@ -53,15 +53,9 @@ export async function undoes({ page, api }: World): Promise<void> {
 export async function previews({ page, api }: World): Promise<void> {
   await open(page, `#/services/${service}/backends`, new RegExp("^Backends of"));
   await page.getByRole("button", { name: "Re-weight b", exact: true }).click();
-  const dialog = page.getByRole("dialog");
-  await dialog
-    .getByLabel(/weight/i)
-    .first()
-    .fill("3");
-  const preview = page.getByRole("button", { name: "Preview change" });
-  if (await preview.isVisible()) {
-    await preview.click();
-  }
+  const form = page.getByRole("form", { name: "Weight of b" });
+  await form.getByLabel("Weight", { exact: true }).fill("3");
+  await form.getByRole("button", { name: "Preview change" }).click();
   await page.getByTestId("preview").waitFor();
   const { weight } = await api.ask<{ weight: number }>("GET", `/services/${service}/backends/b`);
   expect(weight === 1, "the preview has changed something");

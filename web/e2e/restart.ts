@@ -11,23 +11,21 @@ export async function recovers({ page, daemon }: World): Promise<void> {
   await connected(page, "live");
   const walkers = await crowd(20, port, 100);
   try {
+    let i = 0;
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {
       await daemon.stop(signal);
       await connected(page, "reconnecting");
       await daemon.start();
       await connected(page, "live");
       await page.locator(`[data-testid="service-row"][data-service="${service}"]`).waitFor();
-      const packets = page.getByTestId("rate-packets").first();
-      await until("packets are counted again", 30_000, async () => {
-        return Number(await packets.getAttribute("data-value")) > 50;
-      });
+      for (const figure of ["flows", "roams"]) {
+        const rate = page.getByTestId(`rate-${figure}`).first();
+        await until(`${figure} are counted again`, 30_000, async () => {
+          await walkers[i % walkers.length]?.roam(client(3000 + i++));
+          return Number(await rate.getAttribute("data-value")) > 0;
+        });
+      }
     }
-    const roams = page.getByTestId("rate-roams").first();
-    let i = 0;
-    await until("roams are counted again", 30_000, async () => {
-      await walkers[i % walkers.length]?.roam(client(3000 + i++));
-      return Number(await roams.getAttribute("data-value")) > 0;
-    });
   } finally {
     walkers.forEach((w) => {
       w.close();

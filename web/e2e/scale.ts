@@ -80,7 +80,7 @@ export async function showsManySessions({ page, api, watch }: World): Promise<vo
   });
   const limit = long ? 4 * patience : patience;
   await within("a search for one of them", limit, async () => {
-    await page.getByLabel("Search").fill(wanted);
+    await page.getByRole("searchbox", { name: "Search" }).fill(wanted);
     await page.getByRole("button", { name: "Search", exact: true }).click();
     await page.locator(`[data-testid="session-row"][data-key="${wanted}"]`).waitFor();
   });

@@ -13,7 +13,7 @@ export async function showsSessions(world: World): Promise<void> {
     await until("every session is answered", 20_000, () => walkers.every((w) => w.answered > 0));
     await open(page, `#/sessions?service=${service}`, "Sessions");
     for (const { key, backend } of walkers.slice(0, 5)) {
-      await page.getByLabel("Search").fill(key);
+      await page.getByRole("searchbox", { name: "Search" }).fill(key);
       await page.getByRole("button", { name: "Search", exact: true }).click();
       const row = page.locator(`[data-testid="session-row"][data-key="${key}"]`);
       await row.waitFor();
@@ -34,7 +34,7 @@ export async function showsSessions(world: World): Promise<void> {
 async function searchesByClient({ page }: World, walkers: Walker[]): Promise<void> {
   const last = walkers.at(-1);
   expect(last !== undefined, "there are no walkers");
-  await page.getByLabel("Search").fill(client(walkers.length - 1));
+  await page.getByRole("searchbox", { name: "Search" }).fill(client(walkers.length - 1));
   await page.getByRole("button", { name: "Search", exact: true }).click();
   await page.locator(`[data-testid="session-row"][data-key="${last.key}"]`).waitFor();
 }
@@ -48,13 +48,12 @@ export async function showsRates({ page }: World): Promise<void> {
   try {
     const rate = async (name: string) =>
       Number(await page.getByTestId(`rate-${name}`).first().getAttribute("data-value"));
-    // 20 sessions, ten packets a second each.
-    await until("packets are counted", 20_000, async () => (await rate("packets")) > 50);
+    // Packets of flows that are known stay in the kernel: what counts is who moves.
     let i = 0;
-    await until("roams and deletions are counted", 20_000, async () => {
-      const walker = walkers[i % walkers.length];
-      await walker?.roam(client(1000 + i++));
-      return (await rate("roams")) > 0 && (await rate("deletions")) > 0;
+    await until("all four figures rise", 20_000, async () => {
+      await walkers[i % walkers.length]?.roam(client(1000 + i++));
+      const rates = await Promise.all(["flows", "packets", "roams", "deletions"].map(rate));
+      return rates.every((r) => r >= 2);
     });
     expect((await row.getAttribute("data-state")) === "ok", "the service is not shown as sound");
   } finally {
@@ -106,9 +105,9 @@ export async function showsRoaming({ page }: World): Promise<void> {
       await walkers[i % walkers.length]?.roam(client(2000 + i++));
       return (await count()) > before + 2;
     });
-    await page
-      .getByRole("table", { name: "Sessions in the picture" })
-      .waitFor({ state: "attached" });
+    const words = page.locator("details").filter({ has: page.locator("table") });
+    await words.locator("summary").click();
+    await page.getByRole("table", { name: "Sessions in the picture" }).waitFor();
   } finally {
     walkers.forEach((w) => {
       w.close();
