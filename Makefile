@@ -90,8 +90,8 @@ lint: need-go ## golangci-lint, shellcheck where installed
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; \
 	else echo 'shellcheck is not installed: scripts not checked'; fi
 
-lint-web: need-node web/node_modules/.package-lock.json ## the pages' types, eslint, prettier
-	@cd web && npm run --silent check && npm run --silent lint
+lint-web: need-node web/node_modules/.package-lock.json ## the pages' types, unit tests, eslint, prettier
+	@cd web && npm run --silent check && npm run --silent test && npm run --silent lint
 
 lint-openapi: need-node web/node_modules/.package-lock.json ## redocly on the API's description
 	@cd web && npm run --silent lint:openapi
@@ -123,7 +123,7 @@ install: man ## install to PREFIX (/usr/local), below DESTDIR
 	install -D -m 0644 bin/completions/roamlb.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/roamlb.fish'
 
 clean: ## remove what was built
-	rm -rf bin cover.out web/node_modules web/test/build web/e2e/build web/src/api.gen.d.ts
+	rm -rf bin cover.out web/node_modules web/test/build web/e2e/build web/unit/build web/src/api.gen.d.ts
 	find web/dist -mindepth 1 ! -name .gitkeep -delete
 
 help: ## list the targets

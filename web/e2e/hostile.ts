@@ -2,7 +2,7 @@
 import type { Page, Route } from "playwright-core";
 import { expect } from "../test/report.js";
 import type { Json } from "./api.js";
-import { heading, open } from "./browser.js";
+import { heading, open, showMore } from "./browser.js";
 import { origin } from "./daemon.js";
 import { pages } from "./pages.js";
 import { client, Walker } from "./traffic.js";
@@ -136,6 +136,8 @@ export async function showsProblemsAsText(world: World): Promise<void> {
     });
   });
   await open(page, `#/services/${service}/edit`, /^Change/);
+  await showMore(page);
+  await page.getByLabel("Session TTL").fill("7m");
   await page.getByRole("button", { name: "Preview change" }).click();
   const told = page.getByTestId("problem").or(page.getByTestId("error")).first();
   await told.waitFor();

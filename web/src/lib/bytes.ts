@@ -12,7 +12,8 @@ export interface Mark {
 export const rowBytes = 16;
 
 /** A row of the picture: the bytes from an offset, or a gap that was left out. */
-export type Row = { kind: "bytes"; offset: number; length: number } | { kind: "gap"; offset: number };
+export type Row =
+  { kind: "bytes"; offset: number; length: number } | { kind: "gap"; offset: number };
 
 /**
  * The rows that show a payload of some length. Of a long one the beginning is shown

@@ -17,8 +17,21 @@ export function wanted(filter: EventFilter, e: Happening): boolean {
 
 /** All that is said in an event, for searching. */
 function textOf(e: Happening): string {
-  const { session, kind, service, old_client, new_client, backend, reason, detail, actor, from } = e;
-  return [kind, service, session?.key, session?.key_hash, old_client, new_client, backend, reason, detail, actor, from]
+  const { session, kind, service, old_client, new_client, backend, reason, detail, actor, from } =
+    e;
+  return [
+    kind,
+    service,
+    session?.key,
+    session?.key_hash,
+    old_client,
+    new_client,
+    backend,
+    reason,
+    detail,
+    actor,
+    from,
+  ]
     .filter((word) => word !== undefined)
     .join(" ")
     .toLowerCase();

@@ -24,6 +24,9 @@ const units: [number, string][] = [
 
 /** A span of seconds in its two largest units: 2 h 5 min. */
 export function duration(seconds: number): string {
+  if (seconds < 0.001) {
+    return `${Math.max(0, Math.round(seconds * 1e6))} µs`;
+  }
   if (seconds < 1) {
     return `${Math.max(0, Math.round(seconds * 1000))} ms`;
   }

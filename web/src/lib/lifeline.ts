@@ -60,8 +60,9 @@ const reasons: Record<string, string> = {
 
 function stepOf(e: Happening): LifeStep {
   const backend = e.backend === undefined ? "" : `backend ${e.backend}`;
-  const title = (e.kind === "audit" ? deeds[e.reason ?? ""] : undefined) ?? titles[e.kind] ?? e.kind;
-  const details = {
+  const title =
+    (e.kind === "audit" ? deeds[e.reason ?? ""] : undefined) ?? titles[e.kind] ?? e.kind;
+  const details: Partial<Record<string, string>> = {
     roam: `It stays on ${backend}.`,
     "stale-deleted": [
       e.reason === undefined ? "" : (reasons[e.reason] ?? e.reason),
@@ -70,14 +71,17 @@ function stepOf(e: Happening): LifeStep {
     ]
       .filter((word) => word !== "")
       .join(", "),
-    audit: [e.actor === undefined ? "" : `by ${e.actor}`, backend === "" ? "" : `on ${backend}`].join(" "),
+    audit: [
+      e.actor === undefined ? "" : `by ${e.actor}`,
+      backend === "" ? "" : `on ${backend}`,
+    ].join(" "),
   };
   return {
     id: e.id,
     kind: e.reason === "place" ? "placed" : e.kind,
     time: e.time,
     title,
-    detail: details[e.kind as keyof typeof details] ?? e.detail ?? e.reason ?? backend,
+    detail: details[e.kind] ?? e.detail ?? e.reason ?? backend,
     ...(e.old_client === undefined ? {} : { from: e.old_client }),
     ...(e.new_client === undefined ? {} : { to: e.new_client }),
   };

@@ -89,7 +89,7 @@ export function piecesOf(line: string): Piece[] {
     if (match.index > end) {
       pieces.push({ text: line.slice(end, match.index), look: "plain" });
     }
-    const group = match.slice(1).findIndex((text) => text !== undefined);
+    const group = match.slice(1).findIndex((text: string | undefined) => text !== undefined);
     pieces.push({ text: match[0], look: looks[group] ?? "plain" });
     end = match.index + match[0].length;
   }

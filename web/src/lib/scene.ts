@@ -107,7 +107,10 @@ function joined(scene: Scene, e: Happening, now: number, size: number): Scene {
     return { ...scene, lanes: [...scene.lanes, lane] };
   }
   const still = scene.lanes.filter((l) => now - l.at > patience);
-  const oldest = still.reduce<Lane | undefined>((a, b) => (a === undefined || b.at < a.at ? b : a), undefined);
+  const oldest = still.reduce<Lane | undefined>(
+    (a, b) => (a === undefined || b.at < a.at ? b : a),
+    undefined,
+  );
   return oldest === undefined
     ? scene
     : { ...scene, lanes: scene.lanes.map((l) => (l === oldest ? lane : l)) };

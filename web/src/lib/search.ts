@@ -28,7 +28,8 @@ export function parseSearch(text: string): Search {
   }
   return {
     ok: false,
-    error: "is no key in hex (8c31f2), no hash (h:…), and no client (198.51.100.7 or [2001:db8::7]:4000)",
+    error:
+      "is no key in hex (8c31f2), no hash (h:…), and no client (198.51.100.7 or [2001:db8::7]:4000)",
   };
 }
 

@@ -2,13 +2,7 @@
 import type { Happening, Health, Stats } from "../api/types.ts";
 
 export type AlarmName =
-  | "starting"
-  | "degraded"
-  | "drift"
-  | "overflow"
-  | "no-backend"
-  | "table-full"
-  | "missed";
+  "starting" | "degraded" | "drift" | "overflow" | "no-backend" | "table-full" | "missed";
 
 export interface Alarm {
   name: AlarmName;
@@ -33,7 +27,11 @@ export interface Rises {
 }
 
 export function counted(stats: Stats): Rises {
-  const rises: Rises = { lost: stats.lost_facts + stats.lost_events + stats.kernel_drops, nobody: 0, missed: 0 };
+  const rises: Rises = {
+    lost: stats.lost_facts + stats.lost_events + stats.kernel_drops,
+    nobody: 0,
+    missed: 0,
+  };
   for (const queue of stats.queues) {
     rises.nobody += queue.nobody;
     rises.missed += queue.missed + queue.keeper_answers;
@@ -77,7 +75,15 @@ function ofDrift(events: readonly Happening[]): Alarm[] {
     return [];
   }
   const text = last.detail ?? "Somebody else has changed roamlb's nftables table.";
-  return [{ name: "drift", bad: true, title: "Drift: the table in the kernel is not ours", text, services: [] }];
+  return [
+    {
+      name: "drift",
+      bad: true,
+      title: "Drift: the table in the kernel is not ours",
+      text,
+      services: [],
+    },
+  ];
 }
 
 function ofBackends(stats: Stats | null, rises: Rises): Alarm[] {
@@ -90,7 +96,9 @@ function ofBackends(stats: Stats | null, rises: Rises): Alarm[] {
   }
   if (rises.nobody > 0) {
     const text = "Packets came that no backend could serve.";
-    return [{ name: "no-backend", bad: true, title: "No backend for some packets", text, services }];
+    return [
+      { name: "no-backend", bad: true, title: "No backend for some packets", text, services },
+    ];
   }
   return [];
 }
@@ -119,7 +127,8 @@ function ofOverflow({ events, now, rises }: Signs): Alarm[] {
   if (recent.length === 0 && rises.lost === 0) {
     return [];
   }
-  const text = "The kernel reported more than could be read; the reconciler looks for what was missed.";
+  const text =
+    "The kernel reported more than could be read; the reconciler looks for what was missed.";
   return [{ name: "overflow", bad: false, title: "Overflow", text, services: servicesOf(recent) }];
 }
 
@@ -127,11 +136,18 @@ function ofMissed(rises: Rises): Alarm[] {
   if (rises.missed === 0) {
     return [];
   }
-  const text = "First packets went on undecided: a queue was full, or the daemon was too slow. The kernel balanced them by itself.";
-  return [{ name: "missed", bad: false, title: "Packets went on without the daemon", text, services: [] }];
+  const text =
+    "First packets went on undecided: a queue was full, or the daemon was too slow. The kernel balanced them by itself.";
+  return [
+    { name: "missed", bad: false, title: "Packets went on without the daemon", text, services: [] },
+  ];
 }
 
-function recentOf(events: readonly Happening[], now: number, kinds: readonly string[]): Happening[] {
+function recentOf(
+  events: readonly Happening[],
+  now: number,
+  kinds: readonly string[],
+): Happening[] {
   return events.filter((e) => kinds.includes(e.kind) && now - new Date(e.time).getTime() < lasting);
 }
 

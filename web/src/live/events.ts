@@ -31,13 +31,17 @@ let lastID = "";
 export async function followEvents(signal: AbortSignal): Promise<void> {
   for (let tries = 0; !signal.aborted; tries++) {
     const opened = await follow(signal);
-    if (signal.aborted) {
-      return;
-    }
     tries = opened ? 0 : tries;
-    connection.set("reconnecting");
+    if (!isOver(signal)) {
+      connection.set("reconnecting");
+    }
     await pause(patience[Math.min(tries, patience.length - 1)] ?? 2_000, signal);
   }
+}
+
+/** A function, since it changes while something is waited for. */
+function isOver(signal: AbortSignal): boolean {
+  return signal.aborted;
 }
 
 /** Reads one stream to its end, and reports whether there was one. */
@@ -147,4 +151,3 @@ function announce(): void {
     eventsVersion.set(eventsVersion.value + 1);
   }, 250);
 }
-

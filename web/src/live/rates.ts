@@ -69,7 +69,12 @@ export function ratesOf(before: Look, after: Look): Rates | null {
 export function serviceRates(before: Look | null, after: Look, name: string): Rates {
   const [then, now] = [before?.services.get(name), after.services.get(name)];
   const seconds = (after.at - (before?.at ?? after.at)) / 1000;
-  if (then === undefined || now === undefined || seconds <= 0 || before?.started !== after.started) {
+  if (
+    then === undefined ||
+    now === undefined ||
+    seconds <= 0 ||
+    before?.started !== after.started
+  ) {
     return still;
   }
   return between(then, now, seconds);
@@ -77,5 +82,10 @@ export function serviceRates(before: Look | null, after: Look, name: string): Ra
 
 function between(before: Rates, after: Rates, seconds: number): Rates {
   const of = (name: keyof Rates) => Math.max(0, after[name] - before[name]) / seconds;
-  return { flows: of("flows"), packets: of("packets"), roams: of("roams"), deletions: of("deletions") };
+  return {
+    flows: of("flows"),
+    packets: of("packets"),
+    roams: of("roams"),
+    deletions: of("deletions"),
+  };
 }

@@ -19,7 +19,7 @@ async function look(signal: AbortSignal): Promise<void> {
     const { data, error } = await api.GET("/readyz", { signal });
     // Not ready is an answer like the other: a Health with the status 503.
     const told = data ?? error;
-    if (told !== undefined && "reasons" in told) {
+    if ("reasons" in told) {
       readiness.set(told);
     }
   } catch {

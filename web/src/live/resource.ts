@@ -55,7 +55,13 @@ export function useResource<T>(
     setAgain((n) => n + 1);
   }, []);
   const shown = state.key === key ? state : empty<T>(key);
-  return { data: shown.data, etag: shown.etag, problem: shown.problem, loading: shown.loading, reload };
+  return {
+    data: shown.data,
+    etag: shown.etag,
+    problem: shown.problem,
+    loading: shown.loading,
+    reload,
+  };
 }
 
 function empty<T>(key: string): State<T> {

@@ -11,12 +11,14 @@ import { EventTable } from "../parts/eventtable.tsx";
 import { SelectField, TextField } from "../parts/fields.tsx";
 import { Heading } from "../parts/heading.tsx";
 
+const kept = 2_000;
+
 /** The last events from before the page was opened. */
 function useBefore(): readonly Happening[] {
   const [before, setBefore] = useState<readonly Happening[]>([]);
   useEffect(() => {
     const end = new AbortController();
-    const last = new Ring<Happening>(2_000);
+    const last = new Ring<Happening>(kept);
     const take = (past: readonly Happening[]) => {
       for (const e of past) {
         last.add(e);
@@ -43,7 +45,7 @@ function useLog(paused: boolean): readonly Happening[] {
     if (!paused) {
       const now = events.list();
       const ids = new Set(now.map((e) => e.id));
-      setShown([...before.filter((e) => !ids.has(e.id)), ...now].reverse());
+      setShown([...before.filter((e) => !ids.has(e.id)), ...now].slice(-kept).reverse());
     }
   }, [before, version, paused]);
   return shown;

@@ -44,7 +44,9 @@ export function Host() {
             </p>
             <p>{check.found}</p>
             {check.status !== "ok" && check.want !== undefined && <p class="help">{check.want}</p>}
-            {check.status !== "ok" && check.fix !== undefined && <pre class="mono">{check.fix}</pre>}
+            {check.status !== "ok" && check.fix !== undefined && (
+              <pre class="mono">{check.fix}</pre>
+            )}
           </li>
         ))}
       </ul>

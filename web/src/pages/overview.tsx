@@ -1,7 +1,7 @@
 // Whether the balancer does its job, at a glance.
 import { useMemo, useState } from "preact/hooks";
 import { lazy } from "../lazy.tsx";
-import { duration, plural, rate } from "../lib/format.ts";
+import { count, duration, rate } from "../lib/format.ts";
 import { stateOf } from "../lib/state.ts";
 import { type Live, live } from "../live/stats.ts";
 import { still, type Rates } from "../live/rates.ts";
@@ -15,7 +15,11 @@ const Chart = lazy(() => import("../parts/chart.tsx").then((m) => m.Chart));
 
 const tiles: [keyof Rates, string, string][] = [
   ["flows", "New flows", "Clients that began to talk to a backend"],
-  ["packets", "Packets decided", "First packets and roams that the daemon saw; all others stay in the kernel"],
+  [
+    "packets",
+    "Packets decided",
+    "First packets and roams that the daemon saw; all others stay in the kernel",
+  ],
   ["roams", "Roams", "Sessions that came from a new client"],
   ["deletions", "Deletions", "Stale conntrack entries that were deleted"],
 ];
@@ -70,11 +74,14 @@ function Now({ live: { stats, before, look } }: { live: Live }) {
   return (
     <>
       <Facts label="Now">
-        <Fact name="Live sessions" value={plural(sessions, "session")} />
-        <Fact name="Known flows" value={plural(stats.flows, "flow")} />
+        <Fact name="Live sessions" value={count(sessions)} />
+        <Fact name="Known flows" value={count(stats.flows)} />
         <Fact name="Backends up" value={`${String(up)} of ${String(backends.length)}`} />
-        <Fact name="Deletions to come" value={String(stats.pending)} />
-        <Fact name="Daemon runs for" value={duration((look.at - Date.parse(stats.started)) / 1000)} />
+        <Fact name="Deletions to come" value={count(stats.pending)} />
+        <Fact
+          name="Daemon runs for"
+          value={duration((look.at - Date.parse(stats.started)) / 1000)}
+        />
       </Facts>
       <section aria-labelledby="services-title">
         <div class="section-head">

@@ -43,8 +43,9 @@ export function SignIn() {
             onValue={setToken}
             help={
               <>
-                The first start of the daemon prints one. <code>roamlb token create NAME</code> makes
-                others; a token with the scope <code>read</code> sees everything and changes nothing.
+                The first start of the daemon prints one. <code>roamlb token create NAME</code>{" "}
+                makes others; a token with the scope <code>read</code> sees everything and changes
+                nothing.
               </>
             }
           />

@@ -38,9 +38,7 @@ function List() {
       />
       {made !== null && (
         <div class="notice good" role="status">
-          <p>
-            The token {made.name}. It is shown this once: copy it now.
-          </p>
+          <p>The token {made.name}. It is shown this once: copy it now.</p>
           <p class="mono secret" data-testid="secret">
             {made.secret}
           </p>

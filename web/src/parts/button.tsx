@@ -37,7 +37,15 @@ export function WriteButton({ children, onClick, label, disabled = false, ...res
 }
 
 /** A link to a page that changes something. */
-export function WriteLink({ to, children, ...rest }: { to: string; children: string; class?: string }) {
+export function WriteLink({
+  to,
+  children,
+  ...rest
+}: {
+  to: string;
+  children: string;
+  class?: string;
+}) {
   const refusal = useRefusal();
   const look = `button ${rest.class ?? ""}`;
   return refusal === "" ? (

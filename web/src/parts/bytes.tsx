@@ -105,6 +105,7 @@ export function ByteGrid({ label, bytes, marks, onSelect, testid }: Props) {
       aria-label={label}
       aria-multiselectable={onSelect === undefined ? undefined : true}
       aria-readonly
+      tabIndex={onSelect === undefined ? 0 : undefined}
       ref={box}
       data-testid={testid}
       {...drag}
@@ -123,7 +124,7 @@ function byteUnder(event: PointerEvent): number | null {
 
 /** What marks say, for those who do not see them. */
 export function MarkList({ marks }: { marks: readonly Mark[] }) {
-  return (
+  return marks.length === 0 ? null : (
     <ul class="legend">
       {marks.map((m) => (
         <li key={`${m.label} ${String(m.offset)}`} class={`tone-${String(m.tone % 6)}`}>

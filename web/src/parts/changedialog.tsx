@@ -150,11 +150,10 @@ function Conflict({ base, now, onClose, onChoice }: ConflictProps) {
         <p>Your change was not made. Since you began, this has become different:</p>
         <Differences before={{ ...base }} after={{ ...now }} />
         <p class="help">
-          Reload shows the service as it is now, without your changes. Keep my changes puts them on top
-          of it, and shows the preview again.
+          Reload shows the service as it is now, without your changes. Keep my changes puts them on
+          top of it, and shows the preview again.
         </p>
       </div>
     </Dialog>
   );
 }
-

@@ -1,4 +1,4 @@
-// The last five minutes of a rate. The number beside it says the same in text.
+// The last minutes of a rate. The number beside it says the same in text.
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { useEffect, useRef } from "preact/hooks";
@@ -7,7 +7,7 @@ import { history, live } from "../live/stats.ts";
 import { look } from "../live/theme.ts";
 
 const height = 56;
-const minutes = 5;
+const shortest = 45; // seconds that the picture spans at least
 
 function dataOf(name: keyof Rates): uPlot.AlignedData {
   const points = history.list();
@@ -24,7 +24,7 @@ function optionsOf(box: HTMLElement): uPlot.Options {
     legend: { show: false },
     axes: [{ show: false }, { show: false }],
     scales: {
-      x: { range: () => [Date.now() / 1000 - minutes * 60, Date.now() / 1000] },
+      x: { range: (_, min, max) => [Math.min(min, max - shortest), max] },
       y: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] },
     },
     series: [

@@ -9,7 +9,15 @@ export function Facts({ label, children }: { label: string; children: ComponentC
   );
 }
 
-export function Fact({ name, value, help }: { name: string; value: ComponentChildren; help?: string }) {
+export function Fact({
+  name,
+  value,
+  help,
+}: {
+  name: string;
+  value: ComponentChildren;
+  help?: string;
+}) {
   return (
     <div>
       <dt>{name}</dt>

@@ -11,7 +11,9 @@ export function KeyDrawing({ value }: { value: Key }) {
         <Variant
           key={i}
           variant={variant}
-          title={draft.several ? `Variant ${variant.name === "" ? String(i + 1) : variant.name}` : ""}
+          title={
+            draft.several ? `Variant ${variant.name === "" ? String(i + 1) : variant.name}` : ""
+          }
         />
       ))}
       <p class="help">

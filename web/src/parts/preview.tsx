@@ -21,8 +21,8 @@ export function PreviewView({ preview }: { preview: Preview }) {
             <dt>Ring {ring.family === "ipv4" ? "IPv4" : "IPv6"}</dt>
             <dd>
               <Bar part={ring.share} />
-              <strong>{percent(ring.share)}</strong> of the keys get another backend ({count(ring.moved)}{" "}
-              of {count(ring.slots)} slots)
+              <strong>{percent(ring.share)}</strong> of the keys get another backend (
+              {count(ring.moved)} of {count(ring.slots)} slots)
               <Moves moves={ring.moves.map((m) => ({ ...m, n: m.slots }))} word="slot" />
             </dd>
           </div>
@@ -30,14 +30,18 @@ export function PreviewView({ preview }: { preview: Preview }) {
         <div>
           <dt>Live sessions</dt>
           <dd>
-            <Bar part={sessions.total === 0 ? 0 : (sessions.moved + sessions.forgotten) / sessions.total} />
-            <strong>{count(sessions.moved)}</strong> of {plural(sessions.total, "session")} would go to
-            another backend with their next packet
+            <Bar
+              part={
+                sessions.total === 0 ? 0 : (sessions.moved + sessions.forgotten) / sessions.total
+              }
+            />
+            <strong>{count(sessions.moved)}</strong> of {plural(sessions.total, "session")} would go
+            to another backend with their next packet
             {sessions.forgotten > 0 && (
               <>
                 {"; "}
-                <strong class="bad-text">{count(sessions.forgotten)} would be forgotten</strong>, as the key
-                changes
+                <strong class="bad-text">{count(sessions.forgotten)} would be forgotten</strong>, as
+                the key changes
               </>
             )}
             <Moves moves={sessions.moves.map((m) => ({ ...m, n: m.sessions }))} word="session" />

@@ -27,7 +27,10 @@ export function ServiceTable({ services, before, look, filter }: Props) {
   if (services.length === 0) {
     return (
       <Empty title="There is no service yet">
-        <p>A service is where clients send to, where the key stands in what they send, and the backends.</p>
+        <p>
+          A service is where clients send to, where the key stands in what they send, and the
+          backends.
+        </p>
         <WriteLink class="primary" to="#/services/new">
           Create the first
         </WriteLink>
@@ -45,10 +48,18 @@ export function ServiceTable({ services, before, look, filter }: Props) {
             <tr>
               <th scope="col">Service</th>
               <th scope="col">Backends</th>
-              <th scope="col" class="number">Sessions</th>
-              <th scope="col" class="number">New flows/s</th>
-              <th scope="col" class="number">Roams/s</th>
-              <th scope="col" class="number">Deletions/s</th>
+              <th scope="col" class="number">
+                Sessions
+              </th>
+              <th scope="col" class="number">
+                New flows/s
+              </th>
+              <th scope="col" class="number">
+                Roams/s
+              </th>
+              <th scope="col" class="number">
+                Deletions/s
+              </th>
             </tr>
           </thead>
           <tbody>
@@ -79,7 +90,15 @@ function matches(service: ServiceStats, text: string): boolean {
   return service.name.includes(text) || service.backends.some((b) => b.name.includes(text));
 }
 
-function Row({ service, before, look }: { service: ServiceStats; before: Look | null; look: Look }) {
+function Row({
+  service,
+  before,
+  look,
+}: {
+  service: ServiceStats;
+  before: Look | null;
+  look: Look;
+}) {
   const state = stateOf(service);
   const rates = serviceRates(before, look, service.name);
   return (
@@ -100,10 +119,18 @@ function Row({ service, before, look }: { service: ServiceStats; before: Look | 
           )}
         </ul>
       </td>
-      <td class="number" data-label="Sessions">{count(service.sessions)}</td>
-      <td class="number" data-label="New flows/s">{rate(rates.flows)}</td>
-      <td class="number" data-label="Roams/s">{rate(rates.roams)}</td>
-      <td class="number" data-label="Deletions/s">{rate(rates.deletions)}</td>
+      <td class="number" data-label="Sessions">
+        {count(service.sessions)}
+      </td>
+      <td class="number" data-label="New flows/s">
+        {rate(rates.flows)}
+      </td>
+      <td class="number" data-label="Roams/s">
+        {rate(rates.roams)}
+      </td>
+      <td class="number" data-label="Deletions/s">
+        {rate(rates.deletions)}
+      </td>
     </tr>
   );
 }

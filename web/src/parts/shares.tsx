@@ -33,10 +33,18 @@ function RingShares({ ring }: { ring: Ring }) {
           <thead>
             <tr>
               <th scope="col">{family}</th>
-              <th scope="col" class="number">Weight</th>
-              <th scope="col" class="number">Asked for</th>
-              <th scope="col" class="number">Has</th>
-              <th scope="col" class="number">Slots of {count(ring.size)}</th>
+              <th scope="col" class="number">
+                Weight
+              </th>
+              <th scope="col" class="number">
+                Asked for
+              </th>
+              <th scope="col" class="number">
+                Has
+              </th>
+              <th scope="col" class="number">
+                Slots of {count(ring.size)}
+              </th>
             </tr>
           </thead>
           <tbody>

@@ -9,6 +9,7 @@ import { live } from "../../live/stats.ts";
 import { useStore } from "../../live/store.ts";
 import { ChangeDialog } from "../../parts/changedialog.tsx";
 import { Heading } from "../../parts/heading.tsx";
+import { Shares } from "../../parts/shares.tsx";
 import { Empty, Loading, ProblemNote } from "../../parts/states.tsx";
 import { WriteButton } from "../../parts/button.tsx";
 import { AddBackend } from "./add.tsx";
@@ -32,6 +33,9 @@ export function Backends({ service: name }: { service: string }) {
   const now = useStore(live);
   const service = useResource(`backends ${name}`, (signal) =>
     ask(api.GET("/v1/services/{service}", { params: { path: { service: name } }, signal })),
+  );
+  const ring = useResource(`ring ${name}`, (signal) =>
+    ask(api.GET("/v1/services/{service}/ring", { params: { path: { service: name } }, signal })),
   );
   const [problem, setProblem] = useState<Problem | null>(null);
   const [begun, setBegun] = useState<Begun | null>(null);
@@ -127,15 +131,23 @@ export function Backends({ service: name }: { service: string }) {
           <p>Its clients are refused until it has one.</p>
         </Empty>
       ) : (
-        <BackendTable
-          service={service.data}
-          stats={stats}
-          onDeed={start}
-          onWeigh={(of, weight) => {
-            setProblem(null);
-            setWeighing({ name: of, weight });
-          }}
-        />
+        <>
+          <BackendTable
+            service={service.data}
+            stats={stats}
+            onDeed={start}
+            onWeigh={(of, weight) => {
+              setProblem(null);
+              setWeighing({ name: of, weight });
+            }}
+          />
+          {ring.data !== null && (
+            <section class="card">
+              <h2>Ring shares</h2>
+              <Shares rings={ring.data.items} />
+            </section>
+          )}
+        </>
       )}
       {begun !== null && (
         <ChangeDialog

@@ -16,9 +16,11 @@ export function question(deed: Deed): string {
     case "add":
       return `Add backend ${deed.backend.name}?`;
     case "admin":
-      return { up: `Bring ${deed.name} up?`, drain: `Drain ${deed.name}?`, down: `Take ${deed.name} down?` }[
-        deed.admin
-      ];
+      return {
+        up: `Bring ${deed.name} up?`,
+        drain: `Drain ${deed.name}?`,
+        down: `Take ${deed.name} down?`,
+      }[deed.admin];
     case "weight":
       return `Give ${deed.name} the weight ${deed.weight}?`;
     case "remove":
@@ -32,9 +34,11 @@ export function outcome(deed: Deed): string {
     case "add":
       return `Backend ${deed.backend.name} was added.`;
     case "admin":
-      return { up: `${deed.name} is up.`, drain: `${deed.name} drains.`, down: `${deed.name} is down.` }[
-        deed.admin
-      ];
+      return {
+        up: `${deed.name} is up.`,
+        drain: `${deed.name} drains.`,
+        down: `${deed.name} is down.`,
+      }[deed.admin];
     case "weight":
       return `${deed.name} has the weight ${deed.weight}.`;
     case "remove":

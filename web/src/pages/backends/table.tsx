@@ -21,9 +21,15 @@ export function BackendTable({ service, stats, onDeed, onWeigh }: Props) {
           <tr>
             <th scope="col">Backend</th>
             <th scope="col">Address</th>
-            <th scope="col" class="number">Weight</th>
-            <th scope="col" class="number">Sessions</th>
-            <th scope="col" class="number">Flows</th>
+            <th scope="col" class="number">
+              Weight
+            </th>
+            <th scope="col" class="number">
+              Sessions
+            </th>
+            <th scope="col" class="number">
+              Flows
+            </th>
             <th scope="col">
               <span class="visually-hidden">Actions</span>
             </th>
@@ -76,9 +82,12 @@ function Row({ service, backend, stats, onDeed, onWeigh }: RowProps) {
         {since !== undefined && <span class="state-text">since {ago(since, Date.now())}</span>}
       </th>
       <td data-label="Address" class="mono">
-        {(backend.addresses ?? [backend.address]).join(", ")} <span class="muted">:{backend.port}</span>
+        {(backend.addresses ?? [backend.address]).join(", ")}{" "}
+        <span class="muted">:{backend.port}</span>
       </td>
-      <td class="number" data-label="Weight">{weight}</td>
+      <td class="number" data-label="Weight">
+        {weight}
+      </td>
       <td class="number" data-label="Sessions">
         <a
           href={href(["sessions"], { service, backend: name })}
@@ -89,7 +98,9 @@ function Row({ service, backend, stats, onDeed, onWeigh }: RowProps) {
           {left === undefined ? "–" : count(left)}
         </a>
       </td>
-      <td class="number" data-label="Flows">{stats === undefined ? "–" : count(stats.packets)}</td>
+      <td class="number" data-label="Flows">
+        {stats === undefined ? "–" : count(stats.packets)}
+      </td>
       <td class="row-actions">
         <Actions name={name} admin={admin} weight={weight} onDeed={onDeed} onWeigh={onWeigh} />
       </td>

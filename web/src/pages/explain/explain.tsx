@@ -33,10 +33,7 @@ export function Explain({ query }: { query: Map<string, string> }) {
   const listeners = useResource("listeners", (signal) =>
     ask(api.GET("/v1/services", { params: { query: { limit: 100 } }, signal })),
   );
-  const known = useMemo(
-    () => (listeners.data?.items ?? []).flatMap(listenersOf),
-    [listeners.data],
-  );
+  const known = useMemo(() => (listeners.data?.items ?? []).flatMap(listenersOf), [listeners.data]);
   const set = (part: Partial<Asked>) => {
     setAsked({ ...asked, ...part });
   };
@@ -54,7 +51,9 @@ export function Explain({ query }: { query: Map<string, string> }) {
     setProblem(answer.ok ? null : answer.problem);
     setResult(answer.ok ? { explanation: answer.data, asked } : null);
     if (answer.ok) {
-      replace(href(["explain"], { packet: short(packet), form: form === "ip" ? form : "", ...places }));
+      replace(
+        href(["explain"], { packet: short(packet), form: form === "ip" ? form : "", ...places }),
+      );
     }
   };
   const hex = parseHex(asked.packet);
@@ -114,7 +113,9 @@ export function Explain({ query }: { query: Map<string, string> }) {
                 set({ listener });
               }}
               help={
-                known.length === 0 ? "Where it is sent." : `Where it is sent: ${known.slice(0, 4).join(", ")}.`
+                known.length === 0
+                  ? "Where it is sent."
+                  : `Where it is sent: ${known.slice(0, 4).join(", ")}.`
               }
             />
           </div>

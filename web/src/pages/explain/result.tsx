@@ -44,13 +44,18 @@ export function Result({ explanation, packet, form }: Props) {
   const marks = marksOf(step, explanation, start, bytes.length);
   return (
     <section class="card explained" aria-label="What happens">
-      <p class={`verdict ${looks[verdict]}`} data-testid="verdict" data-verdict={verdict} role="status">
+      <p
+        class={`verdict ${looks[verdict]}`}
+        data-testid="verdict"
+        data-verdict={verdict}
+        role="status"
+      >
         <strong>{verdict === "not-ours" ? "not ours" : verdict}</strong>
         {backend !== undefined && (
           <>
             {" "}
-            to backend <strong>{backend.name}</strong> at <span class="mono">{backend.address}</span> (
-            {backend.state})
+            to backend <strong>{backend.name}</strong> at{" "}
+            <span class="mono">{backend.address}</span> ({backend.state})
           </>
         )}
         {explanation.service !== undefined && (

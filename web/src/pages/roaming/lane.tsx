@@ -29,11 +29,12 @@ export function Lane({ lane, y, layout, hue }: Props) {
         }}
       />
       {lane.ghost !== null && (
-        <g class={`pic-ghost ${lane.ghost.deleted ? "deleted" : ""}`} key={`${lane.key} ${String(lane.roams)}`}>
+        <g
+          class={`pic-ghost ${lane.ghost.deleted ? "deleted" : ""}`}
+          key={`${lane.key} ${String(lane.roams)}`}
+        >
           <circle cx={at(lane.ghost.place)} cy={y} r={7} />
-          {lane.ghost.deleted && (
-            <path d={`M${at(lane.ghost.place) - 4} ${y - 4}l8 8m0 -8l-8 8`} />
-          )}
+          {lane.ghost.deleted && <path d={`M${at(lane.ghost.place) - 4} ${y - 4}l8 8m0 -8l-8 8`} />}
         </g>
       )}
       <circle
@@ -41,9 +42,16 @@ export function Lane({ lane, y, layout, hue }: Props) {
         r={8}
         style={{ transform: `translate(${String(x)}px, ${String(y)}px)` }}
       />
-      <text class="pic-address" x={layout.left - 8} y={y - 14} key={lane.client}>
-        {lane.client}
-      </text>
+      <g
+        class="pic-moving"
+        style={{
+          transform: `translate(${String(layout.narrow ? layout.left : x)}px, ${String(y)}px)`,
+        }}
+      >
+        <text class="pic-address" x={-8} y={layout.narrow ? -19 : -14} key={lane.client}>
+          {lane.client}
+        </text>
+      </g>
       <g class="pic-key">
         <rect x={end} y={y - 14} width={layout.keyWidth} height={28} rx={6} />
         <text x={layout.keys} y={y + 4.5} text-anchor="middle">

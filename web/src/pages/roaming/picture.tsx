@@ -9,7 +9,7 @@ interface Props {
   paused: boolean;
 }
 
-const lane = 54; // height of one
+const lane = 58; // height of one
 const top = 46;
 
 /** Where things are, in a picture of some width. */
@@ -20,6 +20,7 @@ export interface Layout {
   keys: number; // the middle of the keys' boxes
   keyWidth: number;
   backends: number; // the left edge of the backends
+  narrow: boolean; // too narrow for addresses beside each other
 }
 
 function layoutOf(width: number): Layout {
@@ -27,7 +28,7 @@ function layoutOf(width: number): Layout {
   const keyWidth = narrow ? 78 : 148;
   const keys = narrow ? width * 0.55 : width * 0.56;
   const left = 18;
-  const room = keys - keyWidth / 2 - left - 26;
+  const room = keys - keyWidth / 2 - left - (narrow ? 26 : 150);
   return {
     width,
     left,
@@ -35,6 +36,7 @@ function layoutOf(width: number): Layout {
     keys,
     keyWidth,
     backends: width - (narrow ? 56 : 130),
+    narrow,
   };
 }
 
@@ -57,7 +59,9 @@ export function Picture({ scene, backends, paused }: Props) {
   const layout = layoutOf(width);
   const height = top + scene.lanes.length * lane + 10;
   const names = [...new Set([...backends, ...scene.lanes.map((l) => l.backend)])];
-  const shown = names.filter((n) => backends.length <= 12 || scene.lanes.some((l) => l.backend === n));
+  const shown = names.filter(
+    (n) => backends.length <= 12 || scene.lanes.some((l) => l.backend === n),
+  );
   const yOf = (name: string) => {
     const i = Math.max(0, shown.indexOf(name));
     return top + ((i + 0.5) * (height - top - 10)) / Math.max(shown.length, 1);
@@ -73,13 +77,13 @@ export function Picture({ scene, backends, paused }: Props) {
         data-testid="roaming-picture"
       >
         <text class="pic-title" x={layout.left - 8} y={22}>
-          Clients
+          {layout.narrow ? "Clients" : "Clients move"}
         </text>
         <text class="pic-title" x={layout.keys} y={22} text-anchor="middle">
-          Key
+          {layout.narrow ? "Key" : "The key is the same"}
         </text>
         <text class="pic-title" x={layout.backends} y={22}>
-          Backends
+          {layout.narrow ? "Stays" : "Backends stay"}
         </text>
         {scene.lanes.map((one, i) => (
           <path
@@ -99,7 +103,13 @@ export function Picture({ scene, backends, paused }: Props) {
         ))}
         {shown.map((name) => (
           <g key={name} class={`pic-backend hue-${String(hueOf(names, name))}`}>
-            <rect x={layout.backends} y={yOf(name) - 17} width={width - layout.backends - 8} height={34} rx={7} />
+            <rect
+              x={layout.backends}
+              y={yOf(name) - 17}
+              width={width - layout.backends - 8}
+              height={34}
+              rx={7}
+            />
             <text x={layout.backends + 12} y={yOf(name) + 5}>
               {name}
             </text>

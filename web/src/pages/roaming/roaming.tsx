@@ -91,8 +91,8 @@ export function Roaming({ query }: { query: Map<string, string> }) {
           }}
         />
         <p class="roam-count" data-testid="roam-count" data-value={scene.roams}>
-          <strong>{count(scene.roams)}</strong> {scene.roams === 1 ? "roam" : "roams"} since you look;{" "}
-          <strong>{count(scene.kept)}</strong> kept their backend
+          <strong>{count(scene.roams)}</strong> {scene.roams === 1 ? "roam" : "roams"} since you
+          look; <strong>{count(scene.kept)}</strong> kept their backend
         </p>
       </div>
       {scene.lanes.length === 0 ? (
@@ -102,6 +102,11 @@ export function Roaming({ query }: { query: Map<string, string> }) {
       ) : (
         <>
           <Picture scene={scene} backends={backends} paused={paused} />
+          <p class="help">
+            A dashed circle is where a client was. The cross comes when roamlb has deleted the
+            conntrack entry that stayed behind there, so that whoever gets that address next is not
+            sent astray.
+          </p>
           <SceneTable service={service} scene={scene} />
         </>
       )}

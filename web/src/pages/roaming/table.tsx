@@ -17,7 +17,9 @@ export function SceneTable({ service, scene }: { service: string; scene: Scene }
               <th scope="col">Client now</th>
               <th scope="col">Before</th>
               <th scope="col">Backend</th>
-              <th scope="col" class="number">Roams seen</th>
+              <th scope="col" class="number">
+                Roams seen
+              </th>
             </tr>
           </thead>
           <tbody>
@@ -26,13 +28,17 @@ export function SceneTable({ service, scene }: { service: string; scene: Scene }
                 <th scope="row" class="mono">
                   <a href={href(["sessions", service, lane.key])}>{shortKey(lane.key)}</a>
                 </th>
-                <td data-label="Client now" class="mono">{lane.client}</td>
+                <td data-label="Client now" class="mono">
+                  {lane.client}
+                </td>
                 <td data-label="Before" class="mono">
                   {lane.ghost === null ? "–" : lane.ghost.client}
                   {lane.ghost?.deleted === true && " (entry deleted)"}
                 </td>
                 <td data-label="Backend">{lane.backend}</td>
-                <td data-label="Roams seen" class="number">{lane.roams}</td>
+                <td data-label="Roams seen" class="number">
+                  {lane.roams}
+                </td>
               </tr>
             ))}
           </tbody>

@@ -72,7 +72,11 @@ export function RuleList({ lines, at, onAt }: Props) {
         setView({ top: event.currentTarget.scrollTop, height: event.currentTarget.clientHeight });
       }}
     >
-      <div class="ruleset-all" role="presentation" style={{ height: `${String(lines.length * height)}px` }}>
+      <div
+        class="ruleset-all"
+        role="presentation"
+        style={{ height: `${String(lines.length * height)}px` }}
+      >
         <div
           class="ruleset-part"
           role="presentation"
@@ -112,6 +116,7 @@ function Line({ line, number, total, chosen, onAt }: LineProps) {
       role="option"
       id={`rule-${String(number)}`}
       aria-selected={chosen}
+      aria-label={line.text.trim() === "" ? "blank" : undefined}
       aria-setsize={total}
       aria-posinset={number + 1}
       onPointerEnter={point}

@@ -20,8 +20,8 @@ export function BackendRows({ backends, onBackends }: Props) {
   return (
     <>
       <p class="help">
-        The servers. One address, or one of each family. The weight is a backend's share of the keys,
-        relative to the others'; with 0 it takes no new sessions.
+        The servers. One address, or one of each family. The weight is a backend's share of the
+        keys, relative to the others'; with 0 it takes no new sessions.
       </p>
       {backends.map((one, i) => (
         <div class="form-row" key={i}>

@@ -1,6 +1,14 @@
 // A service as it is being typed, and what is sent of it.
 import type { Probe, Service } from "../../api/types.ts";
-import { given, keyDraft, keyOf, noVariant, numberOf, textOf, type KeyDraft } from "../../lib/key.ts";
+import {
+  given,
+  keyDraft,
+  keyOf,
+  noVariant,
+  numberOf,
+  textOf,
+  type KeyDraft,
+} from "../../lib/key.ts";
 
 export interface ListenDraft {
   address: string;
@@ -109,7 +117,7 @@ export function serviceOf(draft: Draft): Record<string, unknown> {
     name: draft.name.trim(),
     listen: draft.listen.map((l) => given({ address: l.address.trim(), port: numberOf(l.port) })),
     key: keyOf(draft.key),
-    ...Object.fromEntries(plain),
+    ...(Object.fromEntries(plain) as Record<string, unknown>),
     allow: listOf(draft.allow),
     deny: listOf(draft.deny),
     timeouts: timed
@@ -154,12 +162,12 @@ function healthDraft(health: "none" | Probe): Record<string, string> {
   for (const [name, value] of Object.entries(health)) {
     if (name === "expect" || name === "tls") {
       for (const [inner, of] of Object.entries(value as Record<string, unknown>)) {
-        draft[inner] = String(of);
+        draft[inner] = typeof of === "string" ? of : JSON.stringify(of);
       }
     } else if (name === "source" || name === "sources") {
       draft["sources"] = [value as string | string[]].flat().join(", ");
     } else {
-      draft[name] = String(value);
+      draft[name] = typeof value === "string" ? value : JSON.stringify(value);
     }
   }
   return draft;

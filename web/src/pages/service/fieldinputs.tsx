@@ -13,8 +13,7 @@ interface Props {
 }
 
 export function FieldInputs({ field, prefix, at, onField, onFocus }: Props) {
-  const label = (word: string) =>
-    prefix === "" ? word : `${prefix} ${word.toLowerCase()}`;
+  const label = (word: string) => (prefix === "" ? word : `${prefix} ${word.toLowerCase()}`);
   const focus = onFocus === undefined ? {} : { onFocus };
   const helps = prefix === "";
   return (
@@ -54,7 +53,9 @@ export function FieldInputs({ field, prefix, at, onField, onFocus }: Props) {
         onValue={(mask) => {
           onField({ mask });
         }}
-        {...(helps ? { help: "In hex, ANDed to the bytes; as long as they are. Mostly none." } : {})}
+        {...(helps
+          ? { help: "In hex, ANDed to the bytes; as long as they are. Mostly none." }
+          : {})}
         {...focus}
       />
     </div>

@@ -31,7 +31,13 @@ export function ServiceForm({ draft, onDraft, problem, fresh, submit, busy, onSu
     onDraft({ ...draft, ...part });
   };
   return (
-    <Form label="Service" problem={problem} fields={fields} onSubmit={onSubmit} class="service-form">
+    <Form
+      label="Service"
+      problem={problem}
+      fields={fields}
+      onSubmit={onSubmit}
+      class="service-form"
+    >
       <fieldset class="plain" disabled={refusal !== ""}>
         <legend class="visually-hidden">Service</legend>
         {fresh && (
@@ -49,7 +55,9 @@ export function ServiceForm({ draft, onDraft, problem, fresh, submit, busy, onSu
         )}
         <section class="card">
           <h2>Listeners</h2>
-          <p class="help">Addresses and ports that clients send to. No other service may have them.</p>
+          <p class="help">
+            Addresses and ports that clients send to. No other service may have them.
+          </p>
           <ListenRows
             listen={draft.listen}
             onListen={(listen) => {

@@ -37,7 +37,9 @@ export function KeyEditor({ draft, onDraft }: Props) {
   const hex = parseHex(sample);
   const at = Math.min(target.variant, draft.variants.length - 1);
   const variant = draft.variants[at] ?? noVariant;
-  const marks = marksOf(draft.several ? variant : { ...variant, match: [], fields: variant.fields.slice(0, 1) });
+  const marks = marksOf(
+    draft.several ? variant : { ...variant, match: [], fields: variant.fields.slice(0, 1) },
+  );
   const known = hex.ok ? hex.bytes.slice(0, most) : [];
   const length = Math.max(known.length, Math.min(reach(marks), most));
   const bytes = Array.from({ length }, (_, i) => known[i] ?? null);
@@ -58,9 +60,9 @@ export function KeyEditor({ draft, onDraft }: Props) {
   return (
     <>
       <p class="help">
-        The bytes of each payload by which a session is known wherever it comes from. Paste a payload
-        that a client sends, then drag across the bytes of its session id. With the keyboard: arrow
-        keys move, Shift extends, Enter begins anew.
+        The bytes of each payload by which a session is known wherever it comes from. Paste a
+        payload that a client sends, then drag across the bytes of its session id. With the
+        keyboard: arrow keys move, Shift extends, Enter begins anew.
       </p>
       <TextField
         label="Sample payload"

@@ -27,8 +27,8 @@ export function Members({ service }: { service: Service }) {
                 <span class={`chip ${b.state}`}>
                   {b.name} <span class="chip-state">{b.state}</span>
                 </span>{" "}
-                <span class="mono">{(b.addresses ?? [b.address]).join(", ")}</span> port {b.port}, weight{" "}
-                {b.weight}
+                <span class="mono">{(b.addresses ?? [b.address]).join(", ")}</span> port {b.port},
+                weight {b.weight}
               </li>
             ))}
           </ul>
@@ -69,7 +69,10 @@ function membersOf(s: Service): [string, string][] {
     ["All down", s.all_down === "" ? `as with no backend: ${s.no_backend}` : s.all_down],
     ["Slots", count(s.slots)],
     ["Timeouts", timeouts],
-    ["Health", s.health === "none" ? "not probed" : `${s.health.kind}, every ${s.health.interval ?? "5s"}`],
+    [
+      "Health",
+      s.health === "none" ? "not probed" : `${s.health.kind}, every ${s.health.interval ?? "5s"}`,
+    ],
     ["Allow", s.allow === undefined || s.allow.length === 0 ? "everybody" : s.allow.join(", ")],
     ["Deny", s.deny === undefined || s.deny.length === 0 ? "nobody" : s.deny.join(", ")],
   ];

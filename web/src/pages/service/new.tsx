@@ -65,8 +65,8 @@ export function NewService() {
           }
         >
           <p>
-            Packets to {draft.listen.map((l) => `${l.address} port ${l.port}`).join(", ")} are balanced
-            over {plural(draft.backends.length, "backend")} from then on.
+            Packets to {draft.listen.map((l) => `${l.address} port ${l.port}`).join(", ")} are
+            balanced over {plural(draft.backends.length, "backend")} from then on.
           </p>
           <ul>
             {draft.backends.map((b) => (

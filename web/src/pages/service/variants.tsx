@@ -176,7 +176,12 @@ function MatchInputs({ match, prefix, at, onMatch, onRemove }: MatchProps) {
           }}
         />
       ))}
-      <button type="button" class="quiet" aria-label={`Remove ${prefix.toLowerCase()}`} onClick={onRemove}>
+      <button
+        type="button"
+        class="quiet"
+        aria-label={`Remove ${prefix.toLowerCase()}`}
+        onClick={onRemove}
+      >
         Remove
       </button>
     </div>

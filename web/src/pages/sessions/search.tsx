@@ -36,7 +36,10 @@ export function SearchForm({ asked, names, onSearch }: Props) {
           <SelectField
             label="Service"
             value={service}
-            choices={withChosen(names.map((n) => n.service), service)}
+            choices={withChosen(
+              names.map((n) => n.service),
+              service,
+            )}
             onValue={(chosen) => {
               onSearch({ service: chosen, text: "", backend: "" });
             }}

@@ -90,8 +90,8 @@ export function SessionPage({ service, name }: Props) {
       {gone && (
         <Empty title="This session does not live now">
           <p>
-            It ended, or was forgotten; with its next packet it begins anew. What is still in the event
-            log is below.
+            It ended, or was forgotten; with its next packet it begins anew. What is still in the
+            event log is below.
           </p>
         </Empty>
       )}
@@ -100,7 +100,10 @@ export function SessionPage({ service, name }: Props) {
       ) : (
         <>
           <Facts label="Session now">
-            <Fact name="Backend" value={<strong data-testid="session-backend">{now.backend ?? "none"}</strong>} />
+            <Fact
+              name="Backend"
+              value={<strong data-testid="session-backend">{now.backend ?? "none"}</strong>}
+            />
             {now.backend6 !== undefined && <Fact name="Backend IPv6" value={now.backend6} />}
             <Fact name="Client" value={<span class="mono">{now.client ?? "not known"}</span>} />
             <Fact name="Listener" value={<span class="mono">{now.listener ?? "not known"}</span>} />
@@ -128,7 +131,8 @@ export function SessionPage({ service, name }: Props) {
           }
         >
           <p>
-            Its next packet is decided anew, by the ring, and the conntrack entry of its flow is deleted.
+            Its next packet is decided anew, by the ring, and the conntrack entry of its flow is
+            deleted.
           </p>
         </Dialog>
       )}

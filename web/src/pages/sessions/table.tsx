@@ -37,7 +37,9 @@ export function SessionTable({ service, pages }: Props) {
               <th scope="col">Backend</th>
               <th scope="col">Client</th>
               <th scope="col">State</th>
-              <th scope="col" class="number">Last decided</th>
+              <th scope="col" class="number">
+                Last decided
+              </th>
             </tr>
           </thead>
           <tbody>
@@ -75,23 +77,27 @@ function Row({ session: s, service, now }: { session: Session; service: string; 
         </a>
       </th>
       <td data-label="Backend">{s.backend ?? "none"}</td>
-      <td data-label="Client" class="mono">{s.client ?? "not known"}</td>
+      <td data-label="Client" class="mono">
+        {s.client ?? "not known"}
+      </td>
       <td data-label="State">
         <StateBadges session={s} />
       </td>
-      <td data-label="Last decided" class="number">{ago(s.last_seen, now)}</td>
+      <td data-label="Last decided" class="number">
+        {ago(s.last_seen, now)}
+      </td>
     </tr>
   );
 }
 
 export function StateBadges({ session: s }: { session: Session }) {
   return (
-    <>
+    <span>
       {s.live ? <span class="badge good">live flow</span> : <span class="badge">silent</span>}
       {!s.confirmed && <span class="badge warn">unanswered</span>}
       {s.candidate !== undefined && !s.shared && <span class="badge accent">roaming</span>}
       {s.shared && <span class="badge warn">shared</span>}
       {s.placed && <span class="badge accent">placed</span>}
-    </>
+    </span>
   );
 }

@@ -1,7 +1,10 @@
 // A session's life, the newest on top.
+import { useState } from "preact/hooks";
 import type { Happening, Session } from "../../api/types.ts";
 import { time } from "../../lib/format.ts";
 import { lifeOf, type LifeStep } from "../../lib/lifeline.ts";
+
+const page = 30;
 
 interface Props {
   session: Session | null;
@@ -10,6 +13,7 @@ interface Props {
 }
 
 export function Timeline({ session, events, missing }: Props) {
+  const [shown, setShown] = useState(page);
   const steps = lifeOf(session, events);
   if (steps.length === 0) {
     return null;
@@ -18,10 +22,22 @@ export function Timeline({ session, events, missing }: Props) {
     <section class="card" aria-labelledby="life-title">
       <h2 id="life-title">Its life</h2>
       <ol class="timeline" aria-label="Timeline" reversed>
-        {steps.map((step) => (
+        {steps.slice(0, shown).map((step) => (
           <Step key={step.id} step={step} />
         ))}
       </ol>
+      {steps.length > shown && (
+        <p>
+          <button
+            type="button"
+            onClick={() => {
+              setShown(steps.length);
+            }}
+          >
+            Show all {steps.length}
+          </button>
+        </p>
+      )}
       {missing && <p class="help">What is older is not kept here.</p>}
     </section>
   );
