@@ -25,7 +25,7 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build program web demo test test-user test-vm test-long test-life test-browser cover fuzz lint lint-web lint-openapi \
+.PHONY: build program web demo test test-user test-vm test-long test-life test-browser screenshots cover fuzz lint lint-web lint-openapi \
 	generate check-generated check-contract fmt man install clean help need-go need-cc need-node
 
 # The program alone has the pages that there are: none before "make web".
@@ -77,6 +77,9 @@ test-life: need-node web/node_modules/.package-lock.json program ## the TypeScri
 
 test-browser: need-node build ## the dashboard in headless Chromium, with real packets; STEP="part of its name" to choose
 	@scripts/browser.sh $(if $(STEP),'$(STEP)')
+
+screenshots: need-node build ## pictures of every page of the demo, to bin/screenshots
+	@scripts/screenshots.sh bin/screenshots
 
 cover: need-go ## coverage of every package; cover.out for "go tool cover -html"
 	go test -count=1 -timeout 5m -coverprofile=cover.out $(PKGS)

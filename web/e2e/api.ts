@@ -6,7 +6,10 @@ import { origin } from "./daemon.js";
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
 export class Api {
-  constructor(private readonly token: string) {}
+  constructor(
+    private readonly token: string,
+    private readonly at = origin,
+  ) {}
 
   /** Asks; an answer that is no success is an error. If-Match is "any". */
   async ask<T>(method: string, path: string, body?: Json): Promise<T> {
@@ -27,6 +30,6 @@ export class Api {
       headers["Content-Type"] = "application/json";
     }
     const sent = body === undefined ? null : JSON.stringify(body);
-    return fetch(`${origin}/v1${path}`, { method, headers, body: sent });
+    return fetch(`${this.at}/v1${path}`, { method, headers, body: sent });
   }
 }

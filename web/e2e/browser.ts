@@ -63,16 +63,21 @@ export class Watch {
 }
 
 /** Opens the dashboard and signs in. */
-export async function signIn(page: Page, token: string): Promise<void> {
-  await page.goto(`${origin}/`);
+export async function signIn(page: Page, token: string, at = origin): Promise<void> {
+  await page.goto(`${at}/`);
   await page.getByLabel("API token").fill(token);
   await page.getByRole("button", { name: "Sign in" }).click();
   await heading(page, "Overview");
 }
 
 /** Goes to a page of the dashboard by its route, such as #/services, and waits for its heading. */
-export async function open(page: Page, route: string, title: string | RegExp): Promise<void> {
-  await page.goto(`${origin}/${route}`);
+export async function open(
+  page: Page,
+  route: string,
+  title: string | RegExp,
+  at = origin,
+): Promise<void> {
+  await page.goto(`${at}/${route}`);
   await heading(page, title);
 }
 
