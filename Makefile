@@ -25,27 +25,28 @@ GOTEST := go test -json -count=1 $(if $(RUN),-run "$(RUN)")
 # Those of DATAPLANE that are there and have tests.
 dataplane = $(shell go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(DATAPLANE))
 
-.PHONY: build program web demo test test-kernel test-user test-vm test-vm61 test-long test-life bench bench-page bench-smoke bench-vm \
-	cover fuzz lint lint-web lint-openapi generate check-generated check-contract fmt man deb rpm test-package install clean help \
-	need-go need-cc need-node
+.PHONY: build program web demo test test-kernel test-user test-vm test-vm61 test-long test-life test-browser screenshots \
+	bench bench-page bench-smoke bench-vm cover fuzz lint lint-web lint-openapi generate check-generated check-contract fmt man deb rpm \
+	test-package install clean help need-go need-cc need-node
 
 # The program alone has the pages that there are: none before "make web".
 build: $(if $(WEB),web) ## build bin/roamlb (the default)
 build program: need-go
 	$(GOBUILD) -o bin/roamlb ./cmd/roamlb
 
-web: need-node web/dist/docs/index.html ## build the pages that bin/roamlb embeds
+web: need-node web/dist/index.html ## build the pages that bin/roamlb embeds
 
 # What Vite reads, but for what is generated on the way.
-pages = $(filter-out %.gen.d.ts,$(wildcard web/*.json web/*.ts web/docs/* web/src/* web/public/*))
-web/dist/docs/index.html: web/node_modules/.package-lock.json openapi/openapi.yaml $(pages)
+pages = $(filter-out %.gen.d.ts,$(wildcard web/*.json web/*.ts web/index.html web/docs/*) $(shell find web/src -type f))
+web/dist/index.html: web/node_modules/.package-lock.json openapi/openapi.yaml $(pages)
 	@cd web && npm run --silent build
 
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	cd web && npm ci
 	@touch $@
 
-demo: program ## show roaming between network namespaces; KEEP=1 leaves them running
+# Whoever stays wants the pages too.
+demo: $(if $(KEEP),build,program) ## show roaming between network namespaces; KEEP=1 stays up with the dashboard
 	./bin/roamlb demo $(if $(KEEP),--keep)
 
 # The suite runs by itself: its traffic is timed. There it is the program under
@@ -95,6 +96,12 @@ test-long: need-go ## the data-plane, daemon and API tests with all their repeti
 test-life: need-node web/node_modules/.package-lock.json program ## the TypeScript client against the daemon, with real packets
 	@scripts/life.sh
 
+test-browser: need-node build ## the dashboard in headless Chromium, with real packets; STEP="part of its name" to choose
+	@scripts/browser.sh $(if $(STEP),'$(STEP)')
+
+screenshots: need-node build ## pictures of every page of the demo, to bin/screenshots
+	@scripts/screenshots.sh bin/screenshots
+
 # The program that measures starts itself again as the daemon.
 build_bench := go build -trimpath -buildvcs=false -o bin/bench ./scripts/bench
 # What the last "make bench-vm" found, for the figures beside IPVS.
@@ -130,8 +137,8 @@ lint: need-go ## golangci-lint, shellcheck where installed
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; \
 	else echo 'shellcheck is not installed: scripts not checked'; fi
 
-lint-web: need-node web/node_modules/.package-lock.json ## the pages' types, eslint, prettier
-	@cd web && npm run --silent check && npm run --silent lint
+lint-web: need-node web/node_modules/.package-lock.json ## the pages' types, unit tests, eslint, prettier
+	@cd web && npm run --silent check && npm run --silent test && npm run --silent lint
 
 lint-openapi: need-node web/node_modules/.package-lock.json ## redocly on the API's description
 	@cd web && npm run --silent lint:openapi
@@ -182,7 +189,7 @@ test-package: need-go ## what the packages hold, and their life on a machine wit
 		-exec "$(CURDIR)/scripts/stock-kernel.sh -t 800 -s --" ./deploy'
 
 clean: ## remove what was built
-	rm -rf bin cover.out web/node_modules web/test/build web/src/api.gen.d.ts
+	rm -rf bin cover.out web/node_modules web/test/build web/e2e/build web/unit/build web/src/api.gen.d.ts
 	find web/dist -mindepth 1 ! -name .gitkeep -delete
 
 help: ## list the targets

@@ -50,6 +50,8 @@ type Activity interface {
 	Checks(ctx context.Context) []check.Result
 	Reloads() (done, failed uint64) // of the configuration file
 	ConntrackSize() (entries, most int, ok bool)
+	// DrainingSince is since when a backend drains; false for one that does not.
+	DrainingSince(id uint16) (time.Time, bool)
 }
 
 // Daemon is all of it.

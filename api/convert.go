@@ -107,11 +107,16 @@ func backendName(v *balancer.View, id uint16) string {
 	return ""
 }
 
+// at is a time on the daemon's clock as others have it.
+func (h *handlers) at(then int64) time.Time {
+	return time.Now().Add(-time.Duration(h.Now() - then)).UTC()
+}
+
 // sessionDoc is a session as the API shows it.
 func (h *handlers) sessionDoc(v *balancer.View, s *ctsync.Session, show keyShower) openapi.Session {
 	doc := openapi.Session{
 		Service: v.Service.Name, Live: s.Live, Confirmed: s.Confirmed, Shared: s.Shared, Placed: s.Placed,
-		LastSeen: time.Now().Add(-time.Duration(h.Now() - s.Seen)).UTC(),
+		LastSeen: h.at(s.Seen), FirstSeen: some(h.at(s.First)),
 	}
 	doc.Key, doc.KeyHash = show.key(s.Key)
 	four, six := backendName(v, s.Backend4), backendName(v, s.Backend6)

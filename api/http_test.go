@@ -105,6 +105,8 @@ func TestSignIn(t *testing.T) {
 	value, _, _ := strings.Cut(cookie, ";")
 	w.doWith("", "GET", "/v1/services", nil, "Cookie", value).want(t, 200)
 	w.doWith("", "GET", "/v1/services", nil, "Cookie", value+"x").want(t, 401)
+	w.doWith("", "GET", "/v1/login", nil, "Cookie", value).want(t, 200, `"name":"admin"`, `"scope":"write"`)
+	w.doWith("", "GET", "/v1/login", nil).want(t, 401)
 	w.doWith("", "PATCH", "/v1/services/vpn", `{}`, "If-Match", "*", "Cookie", value, "Origin", "http://evil.example").want(t, 403)
 	w.doWith("", "PATCH", "/v1/services/vpn", `{}`, "If-Match", "*", "Cookie", value, "Origin", w.url).want(t, 200)
 	w.doWith("", "GET", "/v1/services", nil, "Cookie", value, "Host", "evil.example").want(t, 421)

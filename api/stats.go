@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/roamlb/roamlb/balancer"
+	"github.com/roamlb/roamlb/ctsync"
 	"github.com/roamlb/roamlb/nft"
 	"github.com/roamlb/roamlb/openapi"
 )
@@ -32,7 +33,7 @@ func (h *handlers) GetStats(context.Context, openapi.GetStatsRequestObject) (ope
 			Joins: int64(s.Joins), Evicted: int64(s.Evicted), Backends: []openapi.BackendStats{},
 		}
 		for i := range v.Service.Backends {
-			one.Backends = append(one.Backends, backendStats(&v.Service.Backends[i], v, counters))
+			one.Backends = append(one.Backends, h.backendStats(&v.Service.Backends[i], v, counters))
 		}
 		doc.Services = append(doc.Services, one)
 	}
@@ -55,12 +56,20 @@ func (h *handlers) views() []*balancer.View {
 	return s.Views
 }
 
-func backendStats(b *balancer.Backend, v *balancer.View, c nft.Counters) openapi.BackendStats {
+func (h *handlers) backendStats(b *balancer.Backend, v *balancer.View, c nft.Counters) openapi.BackendStats {
 	count := c.Backends[b.ID]
-	return openapi.BackendStats{
+	doc := openapi.BackendStats{
 		Name: b.Name, State: openapi.BackendStatsState(stateName(b, v)), Weight: int32(b.Weight),
 		Packets: int64(count.Packets), Bytes: int64(count.Bytes),
 	}
+	if t, ok := v.Bindings.(*ctsync.Table); ok {
+		bound := int32(t.Bound(b.ID))
+		doc.Sessions = &bound
+	}
+	if since, ok := h.DrainingSince(b.ID); ok && b.Admin == balancer.AdminDrain {
+		doc.DrainingSince = some(since.UTC())
+	}
+	return doc
 }
 
 // GetChecks is GET /v1/checks.

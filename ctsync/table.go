@@ -126,6 +126,9 @@ func (s *shard) bind(at, i uint32, now int64, v *balancer.View, v6 bool, candida
 // session young again for a moment.
 func millis(ns int64) uint32 { return uint32(ns / int64(time.Millisecond)) }
 
+// seconds is a time in seconds; below 0 it is before the daemon's start.
+func seconds(ns int64) int32 { return int32(ns / int64(time.Second)) }
+
 // Find is of balancer.Bindings.
 func (t *Table) Find(key []byte, v *balancer.View, v6 bool) (balancer.Binding, bool) {
 	at, hash := t.locate(key)

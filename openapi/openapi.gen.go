@@ -1854,6 +1854,9 @@ type Session struct {
 	// Confirmed A backend has answered it.
 	Confirmed bool `json:"confirmed"`
 
+	// FirstSeen When its first packet was decided, to the second.
+	FirstSeen *time.Time `json:"first_seen,omitempty"`
+
 	// Key In hex, for those who may write.
 	Key *Hex `json:"key,omitempty"`
 
@@ -2154,6 +2157,9 @@ type GetEventsParams struct {
 
 	// Service Only events about this service.
 	Service *Name `form:"service,omitempty" json:"service,omitempty"`
+
+	// Session Only events about the session with this key, in hex, or this `key_hash`. A key needs the scope `write`.
+	Session *string `form:"session,omitempty" json:"session,omitempty"`
 
 	// LastEventID The id of the last event that was received.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
@@ -2604,6 +2610,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/login (the `Logout` operationId).
 	Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetIdentity Who asks
+	//
+	// And what they may do, whichever way they have signed in.
+	//
+	// Corresponds with GET /v1/login (the `GetIdentity` operationId).
+	GetIdentity(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// LoginWithBody Sign in
 	//
@@ -3114,6 +3127,23 @@ func (c *Client) Explain(ctx context.Context, params *ExplainParams, body Explai
 // Corresponds with DELETE /v1/login (the `Logout` operationId).
 func (c *Client) Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewLogoutRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetIdentity Who asks
+//
+// And what they may do, whichever way they have signed in.
+//
+// Corresponds with GET /v1/login (the `GetIdentity` operationId).
+func (c *Client) GetIdentity(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetIdentityRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -4133,6 +4163,18 @@ func NewGetEventsRequest(server string, params *GetEventsParams) (*http.Request,
 
 		}
 
+		if params.Session != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "session", *params.Session, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -4237,6 +4279,33 @@ func NewLogoutRequest(server string) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetIdentityRequest constructs an http.Request for the GetIdentity method
+func NewGetIdentityRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/login")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -5901,6 +5970,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/login (the `Logout` operationId).
 	LogoutWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*LogoutResponse, error)
 
+	// GetIdentityWithResponse Who asks
+	//
+	// And what they may do, whichever way they have signed in.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/login (the `GetIdentity` operationId).
+	GetIdentityWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetIdentityResponse, error)
+
 	// LoginWithBodyWithResponse Sign in
 	//
 	// For the dashboard. The answer sets a cookie that stands for the token.
@@ -7377,6 +7455,117 @@ func (r LogoutResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r LogoutResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetIdentityResponse401Headers the declared response headers of an HTTP 401 response for GetIdentity
+type GetIdentityResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+// GetIdentityResponse429Headers the declared response headers of an HTTP 429 response for GetIdentity
+type GetIdentityResponse429Headers struct {
+	RetryAfter *int
+}
+
+// GetIdentityResponse503Headers the declared response headers of an HTTP 503 response for GetIdentity
+type GetIdentityResponse503Headers struct {
+	RetryAfter *int
+}
+
+type GetIdentityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Identity
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Failed
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetIdentityResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetIdentityResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetIdentityResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetIdentityResponse) GetJSON200() *Identity {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON500() *Failed {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetIdentityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetIdentityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetIdentityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetIdentityResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11206,6 +11395,21 @@ func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, reqEditors
 	return ParseLogoutResponse(rsp)
 }
 
+// GetIdentityWithResponse Who asks
+//
+// And what they may do, whichever way they have signed in.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/login (the `GetIdentity` operationId).
+func (c *ClientWithResponses) GetIdentityWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetIdentityResponse, error) {
+	rsp, err := c.GetIdentity(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetIdentityResponse(rsp)
+}
+
 // LoginWithBodyWithResponse Sign in
 //
 // For the dashboard. The answer sets a cookie that stands for the token.
@@ -12871,6 +13075,114 @@ func ParseLogoutResponse(rsp *http.Response) (*LogoutResponse, error) {
 			headers.RetryAfter = &value
 		}
 		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetIdentityResponse parses an HTTP response from a GetIdentityWithResponse call
+func ParseGetIdentityResponse(rsp *http.Response) (*GetIdentityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetIdentityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Identity
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetIdentityResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetIdentityResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetIdentityResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -16636,6 +16948,9 @@ type ServerInterface interface {
 	// Logout Sign out
 	// (DELETE /v1/login)
 	Logout(w http.ResponseWriter, r *http.Request)
+	// GetIdentity Who asks
+	// (GET /v1/login)
+	GetIdentity(w http.ResponseWriter, r *http.Request)
 	// Login Sign in
 	// (POST /v1/login)
 	Login(w http.ResponseWriter, r *http.Request, params LoginParams)
@@ -16780,6 +17095,12 @@ func (_ Unimplemented) Explain(w http.ResponseWriter, r *http.Request, params Ex
 // Logout Sign out
 // (DELETE /v1/login)
 func (_ Unimplemented) Logout(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetIdentity Who asks
+// (GET /v1/login)
+func (_ Unimplemented) GetIdentity(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -17188,6 +17509,19 @@ func (siw *ServerInterfaceWrapper) GetEvents(w http.ResponseWriter, r *http.Requ
 		return
 	}
 
+	// ------------- Optional query parameter "session" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "session", r.URL.Query(), &params.Session, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "session"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "session", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "Last-Event-ID" -------------
@@ -17266,6 +17600,20 @@ func (siw *ServerInterfaceWrapper) Logout(w http.ResponseWriter, r *http.Request
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.Logout(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetIdentity operation middleware
+func (siw *ServerInterfaceWrapper) GetIdentity(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetIdentity(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -18704,6 +19052,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/v1/login", wrapper.Logout)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/login", wrapper.GetIdentity)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/login", wrapper.Login)
@@ -20432,6 +20783,149 @@ type LogoutdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response LogoutdefaultApplicationProblemPlusJSONResponse) VisitLogoutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentityRequestObject struct {
+}
+
+type GetIdentityResponseObject interface {
+	VisitGetIdentityResponse(w http.ResponseWriter) error
+}
+
+type GetIdentity200JSONResponse Identity
+
+func (response GetIdentity200JSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity401ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity403ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity406ApplicationProblemPlusJSONResponse struct {
+	NotAcceptableApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity406ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(406)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity429ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity500ApplicationProblemPlusJSONResponse struct {
+	FailedApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity500ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity503ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentitydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetIdentitydefaultApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -25831,6 +26325,9 @@ type StrictServerInterface interface {
 	// Logout Sign out
 	// (DELETE /v1/login)
 	Logout(ctx context.Context, request LogoutRequestObject) (LogoutResponseObject, error)
+	// GetIdentity Who asks
+	// (GET /v1/login)
+	GetIdentity(ctx context.Context, request GetIdentityRequestObject) (GetIdentityResponseObject, error)
 	// Login Sign in
 	// (POST /v1/login)
 	Login(ctx context.Context, request LoginRequestObject) (LoginResponseObject, error)
@@ -26226,6 +26723,30 @@ func (sh *strictHandler) Logout(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(LogoutResponseObject); ok {
 		if err := validResponse.VisitLogoutResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetIdentity operation middleware
+func (sh *strictHandler) GetIdentity(w http.ResponseWriter, r *http.Request) {
+	var request GetIdentityRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetIdentity(ctx, request.(GetIdentityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetIdentity")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetIdentityResponseObject); ok {
+		if err := validResponse.VisitGetIdentityResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -27000,131 +27521,131 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17dxo5tjf8VfTWmbPS3VNgwNixyZp1ljudvO2ZXHzizOlnJvgxghJQ7UKqKQljOuPv/iztLVWpQAWF",
-	"7fQlh38SA1W6bm3t629/DkZilgrOuJJB73MwZTRiGfx5NldTxlU8oorpzxGToyxOVSx40At+FAuiBJFT",
-	"sSCLqSBLMSc0Y80gDNgdnaUJC3rB94xmLCMZo8nsL/0gE3SWDPtBEAZyNGUzqptVy1Q/KlUW80lwfx8G",
-	"rz7SyXqH7+iMSaKmjEhFFSNiDB9Ggo/jyTyj+jGiplTB15TLBctgeLI8pn5wPG5HHXo6ZK3no+7o6Iie",
-	"sHbUaR2edsfPR8fD9soAU6oUy/QQ/m8/+NRqnNLG+OrzYee+H/wpCD3jP4/YLBWK8dHyA0sTumTR+nQG",
-	"KpuzAVlMWcaImsaSxNIduRKEcsJolsSwgv+aM6nIIlZTXAM6Y8TpqPE3tizPU7dfmgfj81nQ+4Q/XPkG",
-	"/kaMKA5vdbQ/mWEywtmCZEyKeTZiJF5Z24Pb9oFk2W08YvLgNuWl/scim1EV9IJ5FjcyNmYZ4yPmXcEP",
-	"TGXLs7Fi2fpQ4GuiyW5G+ZJINhI8knq9VLYkdEJjXhpU2x3DLObxTC9DK+825opNWBbc645TmtEZU+YE",
-	"fE9HN4xHmvLWx/FxysgQH3gmCaezFdqnQRjE+sGUqmkQBhxaCcwrQRjoPY0zTRt6R9xR/ilj46AX/MdB",
-	"cTYP8Fd5AIPRQ305z6TIKrdKkIkggoewaQPO7tTAHpmUThgZsrFYPa64YzDof81ZtixGPcLOSktJ794w",
-	"PlHToNc5Og710trP7S2n4m9s6dlXviSK3Sk8w7Ekc8kiIviINcmZvGER7i0cgZiTTpdMxTyTK0fihi1D",
-	"ole8zymPyFBES1yCiLKZ4OZ0SUIliRWJ4ojoxyLBJOFCNzx5gS1S/ZFl0BYRWZ/rpvQ7toVupxPCy93W",
-	"KVlM4wTPxzjOpMrPq54Gj1hGFnTZ7PPSarfap+2oM+42ng8PWeP5qE0bp+NOu3EYHY2P6cnwdNSK7HYg",
-	"Wy72Y+XkV2/MUY2NGb+lajT1U/hAM2OgnIXZltGU8gmLQrOECypJQqUikjHeJIPvBvohypcP4rr+yY4b",
-	"OMKKWbZbna5/Yu8EZxWTez8mVF9MEcvMGcGZIvUpMqWyRw5b3ZxD4+ylipOESNEk0MAii5VuQE97LDJc",
-	"pNlcKk1NhN3FUpElU0+6FnpSD1uQN/EsVv6rHHhprNhMEooMYkolMZfpTMjyFI5afjaRQAfuqCI2pvNE",
-	"6TG1wuIKiLk67AShHjTy43ZL/56z57aHPYfBJV4t1fzY3D1efuwwtzJHNi89liPf4/tMqu9FFDP3Avle",
-	"RMDwRoIrxmEHaJomMd62Bz9LvHLzsX4OaBRlTMqgF7RPT5pH7Wa71WoeOvw4CINUZHpd26fdMFiweDJV",
-	"Qa9zX3fUZmjnPJ2rYvTF7O9DO/oLe4DqD98Op1V7OG9ZNmHYkx6L2/5M/9RI9W9/9i7VDDY1ymjMg4d1",
-	"6Ju9Ibbd987c8DLofco3UpPDJ3cv20EYdFqtdi8anvSGvV5bS2Rmc2nF5rbvwwrK6DjyRenl+6swuMHb",
-	"NjHM4SQMxHgsGTYYJLFUjLtjhaY7zVaz02y3yq2V+s+H31t9rJiKPnS1t8Ss+CaSNI88gCSlosAGOLvV",
-	"3OTL06VkUsaCXyuVBL3gsDXTkm48Y2KuNS0+T5KnolX4RqaCyxLXeZkxqlD1eCTj0eRlj9k81Vw0Cnqd",
-	"CpILA9DP7KMO8e7GmXCqlTI3CB40ilik2byjtlrt0deFeewAninLpA1XVdv0rk+7W9GdNr2ePwfTM3N9",
-	"Leb8YRtVj7GsbV67ktn8Kpv34C0DxQc0/ocsWRrDf3PNBgMlbhhKBJKN5hkLemOaSFZwxKDded5sNVvN",
-	"du9567lmcVKMbjTfDA6yOT9Aa4b5r6l/yx+5nmRingY9LcapBOY4YnqN9RejJGZcXY8ofgT2HAB3ScSk",
-	"pChrdQif0AdySqWWWhJ2yxIQjMZCE96MZjfXMypvtEpx12q1WuPxeKwvBKa4xD74WDc3o5xOmNYp/jVn",
-	"c+QVIzHXa6dlM624wF+JI0bqjTcKPd4RSXIdiQXHdh9+1T0BRX5RZnUVBmBZymbXhmnrXloyCIOIKgoS",
-	"ZA/XUX+lZY/Sg5rbs/GYjVR8i8Kq5y3z1XXGKFBrQGVuz4J9SmPOtfDes7cJCKnmYT5WZEQ5SQSNQEzX",
-	"lHQPByuBfrjgLMjv/zFNEr1fujGw3gThrywTzOjdtZmHRIkfhH5HVAgDLq6thaQXZOxnNlKldaBzJfQX",
-	"mVBiJPQ5mEd65yTTnLvTed4+Om51T9rhyv3bAWUpEfru7bZOD8NAcjhjZpGseCB4I2Npsgz0gC1tHNzS",
-	"7CCJ7Vk/gO+bwGHC4BfB2fWQSraLuIs8rIpLlmyaj+aVSTxSGxhlmolhwmY+ESZiisZ69RTowFqvtyoW",
-	"uU05oYlWoJc9YxMAc0CspuTi7x+JyMjF2ceXP+pzkGUiQx6RtxhLoigy4FRoHS/T6wykoFc+5lJRPlq1",
-	"KeJGqTluopanFOyaXjRrctHTzGgUj5REddwOvrA0zjPew63smdn3Rnaham/hBb7p28PzDaMIiZyPpkQL",
-	"L6CkomUBLAVyZavBCtrIzaCbdtwxmMJ4fmAJUz6z8zlYMSaCs6ae6msaJxtFxDrUAUYQtMr3CBdEpnTE",
-	"SMLGighOIma06+17eqTZgbunhq5GYp5EYFEZMjKjEUPDmzHYgaXCWKU27jEXqgFzQ4nt0dv8EXhuxlmi",
-	"qR2MjLG8IRkbzyUYyPxjfKGfpiRi+nYgMSdGgoD9ENkwjiLGH39gCQg4JM3EjKkpm0syo0sieLIEs1dQ",
-	"75AdFhvyTihCk0QstizzOJ/DUy0yzOSZJHIkUpYba3EwJFahXf6CBcyYJONMzHIzrsjiScxhjc/5LU3i",
-	"BxK9j5eBvW/ISJsoQTpHxyGM7rDVKjO3G7Y8MBeuvjRdVgizITdcLDiZsdmQZS/ANr0UczJjlBMUTP6r",
-	"3OAiZlpaqckvOx0/vzTd45ps2tfYrNtT7OpbmKQkNGNkkQk+eUEGuLQDNDwmifFWzGDP3tJES8XsCXfN",
-	"zPuvl+/f9fTNxdCLJMDntiytdO0rqVVxJVFumJc5edWLPMsn+lSHxz8IWNV3Qp2NRixVdIjr9CQiwqoS",
-	"VikA9Eud3M0SMHsbi3cvwKHVXvvj0trjWPRlpG/bjKUZk4wrVL23XhLFojzRLuTDKY+k8FejUkiwZ2l3",
-	"Z5uSu9PG6MXIhbdZNf8/wF+Lle1uWFm43bYu6Bjm8dRrWQzArtdbEcXjuFruoRJY6pTeamH1UZL1e72u",
-	"T8qN+kHGhnqhmubZ8nH4Ucj6vL7tblksyVRIVVycE0GGS6Q9kLg3MqRYRnHGRuqJWNJPU6rYLcsISyRs",
-	"JLD/wotr2FUhJusv9dxzz5weMp6Qiwyc/7Fu+kkkWSlmDPy8MDhHZiOx6gHfBA/whMYcxbuIjeKIEcrZ",
-	"oprP6SWPlSTm5BNFJyGp6QTMtz93gm4gARtyYcmg7Vz556o0Hy1VgNN64+anzgI3xrjCT6QguYORMR8x",
-	"60zObyd3dz/kFu/H7S/jaCrR5xgJSvODheYpk/iWYXQBbHad/SFcbNj2WSwlMsdHbWLnpNjES7pEbVKP",
-	"GlcvxCE7PvKa25k7EZ5oQ1GFxWMxsMOBYACzELCpxoHzMN/E3va4tz3+r7A97ugxrRL9rbin2eoIT9wf",
-	"2VlmZvsQz8+ec+w5x55z7Mw5HqUhfRTiDc0mjzUsUAXxZ6Td6p4cPT8mw6ViaDiqb8ZsH5YNMxjLieae",
-	"BMa4SWxSQjTwqaeyyaz1D7LRRyHeUr78gBqQfKysm4gFAaZXT2V03SlCYEBgZoeybXn004386SdZptUx",
-	"PJ1z5O+cztVUZPEvT6NQUOLEEmy1Uzmq+RlaXY2lXmuKjEVbrOtzd/BPsdAVg1hZ7p9++qmxmhCyac1L",
-	"z9pVv6Vx8jSmRhvODRG5NFOoZ9XxMK06NGyE60wPZsvC5+N/Kj6wPgvwZcRKEjA/WuN86YYFDauw5hol",
-	"+imPh5yn+g5k0VsWxfQjLMkTHJMdDMOK3amDNKExL1tBXuIYGjCmmsaw9pGH+YOTwfiG9J4TNaWwEWDk",
-	"mbKMbSGGfI0aM71IDXj2qe8H66BoQniQeRlysy7OL5nSBCNNMBgo9TS5yETKMgXxxyaeKXW+stFPTjaQ",
-	"YV0gUaxnBbnxUXmu1lCIhFHw71mhqxR/ftz1tGODp0pPdlunx5XP2iiq9ZSGtRdMkNWmJf/45hJW0bwr",
-	"hiCl3YfBmZUD1zNSyPnFbVefyPOL22NiBEa0uIi5IppiuGLZmKKo5E6snHhxGLppZN98ajVOrz63w8P7",
-	"b/r9ZvHp28+H9/82KWZnjde95tV3vfLHbz0pZ/kULkBw9UzDjBw4ByWabnukkIxB1NWz/OQKwlfw9cq0",
-	"9M4603q+w7T6/U8bZ9bvX33bs+8c3XvnaaMLe59XqbrYQ5ok78fAUjZRg910zUPKy3U5FZmCZA7BIctw",
-	"kKuIgyZ5z/PMQ7UQEEsR3zJ0LDuq5Fq2iX4t06+ExAq0pnlGR1MyprM4gZQZyMHYRsv56GFzzvGVDmyN",
-	"+VAkUNAso0scHqiXTk4Gqo/lkc7TkIBiSL65YSyVcBlZ/SeEoB1wvnC20DOQ3+p5aTETsi0MU8F2ISA/",
-	"DEAG9XIWr59GEj6fDVlGYk5mNLtBqv1F99UkHxiNGoIny5DEEy70bYj5OTFm5zAOXp3qPJPjo6PDo3Ki",
-	"ieb473mytFkfq4knVterkwVilcct3F8/c59r8Z89LhIzISUwroSNYr0BhItF7UXYuBkVky42xxoV3BSe",
-	"0LNZcqpVMXMkbthShiRjCVXxLbOjh1tWPmuSVpl8LFXttmMtb2pQERL/KTA+LdiJfCKW/oHs7NJfea6D",
-	"UmLMjnfrngvtudCeC+250CoX2sBn3sRSrcsz+fmrdRDzpIv148bZnfLnSmJKt10z/Rzkfb4gdAheaqMZ",
-	"m2yNXbO93ZXAOWxYg0tF0dxVXgSw9Hkzd9VUSEZS/bZa27jjbuA7PkB7MZ9cg7fZIybjtHMazqMl4MVS",
-	"JxFVrKHiGfPJqPaYrv1ghrve82tIGTc/6w0ZJ2Ih0T0NrmmMGhAmZKXGXAt79Wpfb/SJ0FwMm9enBmJO",
-	"sPkwz3ZmS/gN0kPQuLB2NjzdWk6yGwcuDvkXOH84JkcMsNsQGvry0eXLKRvdrBPkOL7z0A0ZidmM4hLq",
-	"lsCEgzHfgkSi6SOScXxnDWErsCBoaCAjPQLSaIzjuwFZQPxzZAlgXQsfW5fYemI3cOPmToRqLSfFPsqb",
-	"WO+kuNELSTO9m2MaJ/7dpFxVDkVOYSpDE8G9mC6bwTb24WzkXAZ2spXb9hQMFfd/jZ3W5msmvWNdTcUM",
-	"tI1ClWPZKVLCNr3xRkzcN5x8sDWxhpMpu1th5+1WSYlv3RVqudbET/yauEku81AP5JoVpFMknbE73Qf1",
-	"U02RkbZpqv+NT5WS0mpuae7wWr8jc7a1Niont+fzdga4Qh56swv+gwuGy5NP190ttzfcd2eW1UT2ID3l",
-	"6yPD7TbF3zddmqR3V5MqzWOdWLfPeDP1lq7W7k5X60ay/MHkrXkQvOYY9A8Ba3OuVTrI0Zjqi3ImN5sa",
-	"Ox5T459zM+Ofv/2vb6b/nv1b/nsmv/32z15aeVUKbPDoOlIrexj+ELqwLxFLITkA4rVtyk8zWD1VRaxE",
-	"QWU2aALf8VLYWjzF+uCWCBCmnwQ8Iu91nkcbONd2Hn6hJUpv71s7Nc1uv6Zt/3mbPuJ4dWs8SCsMaaT8",
-	"UFYC0mBKYk8xdjphXu0AZK8FlSTCLLhQ76vBCSvL8WI+dCNgUeXXTQ8LQ/NatyZl+nMdiThiCfVgXb3W",
-	"ZA9h/3QuWaFfP2is1nO21onISMpEmjDv6kXxeFwBixRl8RiOgFnHGAkfXJIhGbJpDH6EWczn0gpytCTc",
-	"5c+kyVy+IFQSPlYkiaWSqGYYD4pkLPJLp5ozVCwcHE3vSz5bTuFnfSZJNucwXtBsNS0+s4Yeb3s3sU+s",
-	"1iJ6SCD2ppGTmKI3TNyyLERbRBSSObd/gedUwmPsNh7BH/pZfSpDXNbGeJ4kYZ+bpc9YSmP77jieNHLU",
-	"LUOZDbgHQkLnkV7PiE0yGunfbxhLWdYkkJ8g+3xGl5APh+hjngt0cY25J15aF0m06eeCe6wrEUbe8v+G",
-	"fGnL1QjM4tI8e4/oKaVzt0EPXxXVI4O+EphNrWROT6E+IJf7w1ljSuu9tgQmIK+eYftHducxaqPgF4JZ",
-	"G004i6mAtFRIIQbz9Q1bXgPSRe2+/saWP+oX1vvTHBDNfk2/6/fVXcpGKhdXNorQHolhBa6TpJkYMmLS",
-	"QZvkLEly3DjMLoCfpiKJ1qWHCmOXpo3FVCSMpHQJMZPfwJPf2jiRIZvgxUu+STM2ju++1ew6X+Z5lK4S",
-	"zEmrtS5LWUm7c18hPc38MHpnJGOTeUIzwu7SDGmHfPPhVedbs8v5wPMsXQhuEGMyVSoFZqz/WJX+KkRa",
-	"nOLveJkK24knqBJ+01OnnPz48eMFsbBNIbphMkJJpvl8k3RarUbn9LRkUofULfTzlIZa9sJ/ajeOrtCP",
-	"3rn/plH6+O1/+RFrfQcjoTFnUR2P+26WpZ0NhH5zkO1/kyuvmEXMIyMbr5y6YnobrMFwiPWFxgDykguS",
-	"CD6Bu17kaWmxNJZUytnCK02Y0GwW+UJpVmZZPLtxYq9jlng2x0ZI15JRrZK+fvmb4OpardzSZM6qdP2Q",
-	"UEDthVA7Km9eEDZL1dJzEWgaN5fBNkIww8vjwe0YKheM54y+kgg23uqrZ0LrCQVh1XvVPH9vYaC8C+9q",
-	"kh6NCHIOpYM267gOyn5SlChA0U4sEHZ9zXSsiWsHqadMlB7xx97rHn8OeO3sDYGR/i+q5AQLPatYkkgr",
-	"MmlNoqZ35I8uydioOwztfHJDgH2Ji4YLjQqgJkFB8mGQ4X95iobm5CKFWEJ9x3u7cdSCDQyX6+sQJykR",
-	"OcfLUGUi6rInqVi6g1FOsdRHwLc0i73uDYSCWT6TxDwSkuESDh5g/Ihsk5Z5y7LIYDTZtR/ShPIRQ5jw",
-	"nzH7Gpc3hb+4UA0xz+T269KwGYdm8oOdb3oxBLtQPh76GqJD3FHG6a0+YXF6e+zd7NfosfeFoSAqjpWO",
-	"IQfcWhLMbq8Y13Ijx1ovNjh4XTTFXyyHMIkEfuOZxX33NZP/WACoAyY4/A0IyP42LX7Iaot/vXz/jphf",
-	"yTcfXr8kx6etthZIjSFInx73ijRoKGgGc0XSg+Z3VSKdSwNm8bybagWIHXSfMzCjiHEua2NKDmzmkGnR",
+	"7L17dxo5tgf6VXTrnLPS3VNgwNixyZp1ljudvvFMHj5x5vSZCb5GUAKqXUg1JWFMZ/zd79LeUpUKVFDY",
+	"Tj8y/JMYqNJza2s/f/tzMBKzVHDGlQx6n4MpoxHL4M+zuZoyruIRVUx/jpgcZXGqYsGDXvBaLIgSRE7F",
+	"giymgizFnNCMNYMwYHd0liYs6AXfM5qxjGSMJrM/94NM0Fky7AdBGMjRlM2oblYtU/2oVFnMJ8H9fRi8",
+	"+kgn6x2+ozMmiZoyIhVVjIgxfBgJPo4n84zqx4iaUgVfUy4XLIPhyfKY+sHxuB116OmQtZ6PuqOjI3rC",
+	"2lGndXjaHT8fHQ/bKwNMqVIs00P4//rBp1bjlDbGV58PO/f94D+D0DP+84jNUqEYHy0/sDShSxatT2eg",
+	"sjkbkMWUZYyoaSxJLN2RK0EoJ4xmSQwr+M85k4osYjXFNaAzRpyOGn9ly/I8dfuleTA+nwW9T/jDlW/g",
+	"b8SI4vBWR/uTGSYjnC1IxqSYZyNG4pW1PbhtH0iW3cYjJg9uU17qfyyyGVVBL5hncSNjY5YxPmLeFfzA",
+	"VLY8GyuWrQ8Fviaa7GaUL4lkI8EjqddLZUtCJzTmpUG13THMYh7P9DK08m5jrtiEZcG97jilGZ0xZU7A",
+	"93R0w3ikKW99HB+njAzxgWeScDpboX0ahEGsH0ypmgZhwKGVwLwShIHe0zjTtKF3xB3lf2ZsHPSC/zgo",
+	"zuYB/ioPYDB6qC/nmRRZ5VYJMhFE8BA2bcDZnRrYI5PSCSNDNharxxV3DAb9zznLlsWoR9hZaSnp3RvG",
+	"J2oa9DpHx6FeWvu5veVU/JUtPfvKl0SxO4VnOJZkLllEBB+xJjmTNyzCvYUjEHPS6ZKpmGdy5UjcsGVI",
+	"9Ir3OeURGYpoiUsQUTYT3JwuSagksSJRHBH9WCSYJFzohicvsEWqP7IM2iIi63PdlH7HttDtdEJ4uds6",
+	"JYtpnOD5GMeZVPl51dPgEcvIgi6bfV5a7Vb7tB11xt3G8+EhazwftWnjdNxpNw6jo/ExPRmejlqR3Q5k",
+	"y8V+rJz86o05qrEx47dUjaZ+Ch9oZgyUszDbMppSPmFRaJZwQSVJqFREMsabZPDdQD9E+fJBXNc/2XED",
+	"R1gxy3ar0/VP7J3grGJy78eE6ospYpk5IzhTpD5FplT2yGGrm3NonL1UcZIQKZoEGlhksdIN6GmPRYaL",
+	"NJtLpamJsLtYKrJk6knXQk/qYQvyJp7Fyn+VAy+NFZtJQpFBTKkk5jKdCVmewlHLzyYS6MAdVcTGdJ4o",
+	"PaZWWFwBMVeHnSDUg0Z+3G7p33P23Paw5zC4xKulmh+bu8fLjx3mVubI5qXHcuR7fJ9J9b2IYuZeIN+L",
+	"CBjeSHDFOOwATdMkxtv24GeJV24+1s8BjaKMSRn0gvbpSfOo3Wy3Ws1Dhx8HYZCKTK9r+7QbBgsWT6Yq",
+	"6HXu647aDO2cp3NVjL6Y/X1oR39hD1D94dvhtGoP5y3LJgx70mNx25/pnxqp/u1P3qWawaZGGY158LAO",
+	"fbM3xLb73pkbXga9T/lGanL45O5lOwiDTqvV7kXDk96w12tricxsLq3Y3PZ9WEEZHUe+KL18fxUGN3jb",
+	"JoY5nISBGI8lwwaDJJaKcXes0HSn2Wp2mu1WubVS//nwe6uPFVPRh672lpgV30SS5pEHkKRUFNgAZ7ea",
+	"m3x5upRMyljwa6WSoBcctmZa0o1nTMy1psXnSfJUtArfyFRwWeI6LzNGFaoej2Q8mrzsMZunmotGQa9T",
+	"QXJhAPqZfdQh3t04E061UuYGwYNGEYs0m3fUVqs9+rowjx3AM2WZtOGqapve9Wl3K7rTptfz52B6Zq4/",
+	"ijl/2EbVYyxrm9euZDa/yuY9eMtA8QGN/yFLlsbw31yzwUCJG4YSgWSjecaC3pgmkhUcMWh3njdbzVaz",
+	"3Xveeq5ZnBSjG803g4Nszg/QmmH+a+rf8keuJ5mYp0FPi3EqgTmOmF5j/cUoiRlX1yOKH4E9B8BdEjEp",
+	"KcpaHcIn9IGcUqmlloTdsgQEo7HQhDej2c31jMobrVLctVqt1ng8HusLgSkusQ8+1s3NKKcTpnWKf87Z",
+	"HHnFSMz12mnZTCsu8FfiiJF6441Cj3dEklxHYsGx3YdfdU9AkV+UWV2FAViWstm1Ydq6l5YMwiCiioIE",
+	"2cN11F9p2aP0oOb2bDxmIxXforDqect8dZ0xCtQaUJnbs2Cf0phzLbz37G0CQqp5mI8VGVFOEkEjENM1",
+	"Jd3DwUqgHy44C/L7f0yTRO+XbgysN0H4K8sEM3p3beYhUeIHod8RFcKAi2trIekFGfuZjVRpHehcCf1F",
+	"JpQYCX0O5pHeOck05+50nrePjlvdk3a4cv92QFlKhL57u63TwzCQHM6YWSQrHgjeyFiaLAM9YEsbB7c0",
+	"O0hie9YP4PsmcJgw+EVwdj2kku0i7iIPq+KSJZvmo3llEo/UBkaZZmKYsJlPhImYorFePQU6sNbrrYpF",
+	"blNOaKIV6GXP2ATAHBCrKbn420ciMnJx9vHla30OskxkyCPyFmNJFEUGnAqt42V6nYEU9MrHXCrKR6s2",
+	"RdwoNcdN1PKUgl3Ti2ZNLnqaGY3ikZKojtvBF5bGecZ7uJU9M/veyC5U7S28wDd9e3i+YRQhkfPRlGjh",
+	"BZRUtCyApUCubDVYQRu5GXTTjjsGUxjPDyxhymd2PgcrxkRw1tRT/ZHGyUYRsQ51gBEErfI9wgWRKR0x",
+	"krCxIoKTiBntevueHml24O6poauRmCcRWFSGjMxoxNDwZgx2YKkwVqmNe8yFasDcUGJ79DZ/BJ6bcZZo",
+	"agcjYyxvSMbGcwkGMv8YX+inKYmYvh1IzImRIGA/RDaMo4jxxx9YAgIOSTMxY2rK5pLM6JIInizB7BXU",
+	"O2SHxYa8E4rQJBGLLcs8zufwVIsMM3kmiRyJlOXGWhwMiVVol79gATMmyTgTs9yMK7J4EnNY43N+S5P4",
+	"gUTv42Vg7xsy0iZKkM7RcQijO2y1yszthi0PzIWrL02XFcJsyA0XC05mbDZk2QuwTS/FnMwY5QQFk/8u",
+	"N7iImZZWavLLTsfPL033uCab9jU26/YUu/oWJikJzRhZZIJPXpABLu0ADY9JYrwVM9iztzTRUjF7wl0z",
+	"8/7L5ft3PX1zMfQiCfC5LUsrXftKalVcSZQb5mVOXvUiz/KJPtXh8Q8CVvWdUGejEUsVHeI6PYmIsKqE",
+	"VQoA/VInd7MEzN7G4t0LcGi11/64tPY4Fn0Z6ds2Y2nGJOMKVe+tl0SxKE+0C/lwyiMp/NWoFBLsWdrd",
+	"2abk7rQxejFy4W1Wzf8P8NdiZbsbVhZut60LOoZ5PPVaFgOw6/VWRPE4rpZ7qASWOqW3Wlh9lGT9Xq/r",
+	"k3KjfpCxoV6opnm2fBxeC1mf17fdLYslmQqpiotzIshwibQHEvdGhhTLKM7YSD0RS/ppShW7ZRlhiYSN",
+	"BPZfeHENuyrEZP2lnnvumdNDxhNykYHzP9ZNP4kkK8WMgZ8XBufIbCRWPeCb4AGe0JijeBexURwxQjlb",
+	"VPM5veSxksScfKLoJCQ1nYD59udO0A0kYEMuLBm0nSv/XJXmo6UKcFpv3PzUWeDGGFf4iRQkdzAy5iNm",
+	"ncn57eTu7ofc4v24/WUcTSX6HCNBaX6w0DxlEt8yjC6Aza6zP4SLDds+i6VE5vioTeycFJt4SZeoTepR",
+	"4+qFOGTHR15zO3MnwhNtKKqweCwGdjgQDGAWAjbVOHAe5pvY2x73tsd/C9vjjh7TKtHfinuarY7wxP2R",
+	"nWVmtg/x/Ow5x55z7DnHzpzjURrSRyHe0GzyWMMCVRB/Rtqt7snR82MyXCqGhqP6Zsz2Ydkwg7GcaO5J",
+	"YIybxCYlRAOfeiqbzFr/IBt9FOIt5csPqAHJx8q6iVgQYHr1VEbXnSIEBgRmdijblkc/3ciffpJlWh3D",
+	"0zlH/sbpXE1FFv/yNAoFJU4swVY7laOan6HV1VjqtabIWLTFuj53B/8UC10xiJXl/umnnxqrCSGb1rz0",
+	"rF31WxonT2NqtOHcEJFLM4V6Vh0P06pDw0a4zvRgtix8Pv6n4gPrswBfRqwkAfOjNc6XbljQsAprrlGi",
+	"n/J4yHmq70AWvWVRTD/CkjzBMdnBMKzYnTpIExrzshXkJY6hAWOqaQxrH3mYPzgZjG9I7zlRUwobAUae",
+	"KcvYFmLI16gx04vUgGef+n6wDoomhAeZlyE36+L8kilNMNIEg4FST5OLTKQsUxB/bOKZUucrG/3kZAMZ",
+	"1gUSxXpWkBsfledqDYVIGAX/nhW6SvHnx11POzZ4qvRkt3V6XPmsjaJaT2lYe8EEWW1a8o9vLmEVzbti",
+	"CFLafRicWTlwPSOFnF/cdvWJPL+4PSZGYESLi5groimGK5aNKYpK7sTKiReHoZtG9s2nVuP06nM7PLz/",
+	"pt9vFp++/Xx4/y+TYnbW+LHXvPquV/74rSflLJ/CBQiunmmYkQPnoETTbY8UkjGIunqWn1xB+Aq+XpmW",
+	"3llnWs93mFa//2njzPr9q2979p2je+88bXRh7/MqVRd7SJPk/RhYyiZqsJuueUh5uS6nIlOQzCE4ZBkO",
+	"chVx0CTveZ55qBYCYiniW4aOZUeVXMs20a9l+pWQWIHWNM/oaErGdBYnkDIDORjbaDkfPWzOOb7Sga0x",
+	"H4oECppldInDA/XSyclA9bE80nkaElAMyTc3jKUSLiOr/4QQtAPOF84WegbyWz0vLWZCtoVhKtguBOSH",
+	"AcigXs7i9dNIwuezIctIzMmMZjdItb/ovprkA6NRQ/BkGZJ4woW+DTE/J8bsHMbBq1OdZ3J8dHR4VE40",
+	"0Rz/PU+WNutjNfHE6np1skCs8riF++tn7nMt/rPHRWImpATGlbBRrDeAcLGovQgbN6Ni0sXmWKOCm8IT",
+	"ejZLTrUqZo7EDVvKkGQsoSq+ZXb0cMvKZ03SKpOPparddqzlTQ0qQuI/BcanBTuRT8TSP5CdXforz3VQ",
+	"SozZ8W7dc6E9F9pzoT0XWuVCG/jMm1iqdXkmP3+1DmKedLF+3Di7U/5cSUzptmumn4O8zxeEDsFLbTRj",
+	"k62xa7a3uxI4hw1rcKkomrvKiwCWPm/mrpoKyUiq31ZrG3fcDXzHB2gv5pNr8DZ7xGScdk7DebQEvFjq",
+	"JKKKNVQ8Yz4Z1R7TtR/McNd7/hFSxs3PekPGiVhIdE+DaxqjBoQJWakx18JevdrXG30iNBfD5vWpgZgT",
+	"bD7Ms53ZEn6D9BA0LqydDU+3lpPsxoGLQ/4Fzh+OyRED7DaEhr58dPlyykY36wQ5ju88dENGYjajuIS6",
+	"JTDhYMy3IJFo+ohkHN9ZQ9gKLAgaGshIj4A0GuP4bkAWEP8cWQJY18LH1iW2ntgN3Li5E6Fay0mxj/Im",
+	"1jspbvRC0kzv5pjGiX83KVeVQ5FTmMrQRHAvpstmsI19OBs5l4GdbOW2PQVDxf1fY6e1+ZpJ71hXUzED",
+	"baNQ5Vh2ipSwTW+8ERP3DScfbE2s4WTK7lbYebtVUuJbd4VarjXxE78mbpLLPNQDuWYF6RRJZ+xO90H9",
+	"VFNkpG2a6v/gU6WktJpbmju81u/InG2tjcrJ7fm8nQGukIfe7IL/4ILh8uTTdXfL7Q333ZllNZE9SE/5",
+	"+shwu03x902XJund1aRK81gn1u0z3ky9pau1u9PVupEsfzB5ax4ErzkG/UPA2pxrlQ5yNKb6opzJzabG",
+	"jsfU+KfczPinb//7m+m/Zv+S/5rJb7/9k5dWXpUCGzy6jtTKHoY/hC7sS8RSSA6AeG2b8tMMVk9VEStR",
+	"UJkNmsB3vBS2Fk+xPrglAoTpJwGPyHud59EGzrWdh19oidLb+9ZOTbPbr2nbf96mjzhe3RoP0gpDGik/",
+	"lJWANJiS2FOMnU6YVzsA2WtBJYkwCy7U+2pwwspyvJgP3QhYVPl108PC0LzWrUmZ/lxHIo5YQj1YVz9q",
+	"soewfzqXrNCvHzRW6zlb60RkJGUiTZh39aJ4PK6ARYqyeAxHwKxjjIQPLsmQDNk0Bj/CLOZzaQU5WhLu",
+	"8mfSZC5fECoJHyuSxFJJVDOMB0UyFvmlU80ZKhYOjqb3JZ8tp/CzPpMkm3MYL2i2mhafWUOPt72b2CdW",
+	"axE9JBB708hJTNEbJm5ZFqItIgrJnNu/wHMq4TF2G4/gD/2sPpUhLmtjPE+SsM/N0mcspbF9dxxPGjnq",
+	"lqHMBtwDIaHzSK9nxCYZjfTvN4ylLGsSyE+QfT6jS8iHQ/QxzwW6uMbcEy+tiyTa9HPBPdaVCCNv+X9D",
+	"vrTlagRmcWmevUf0lNK526CHr4rqkUFfCcymVjKnp1AfkMv94awxpfVeWwITkFfPsP2a3XmM2ij4hWDW",
+	"RhPOYiogLRVSiMF8fcOW14B0Ubuvv7Lla/3Cen+aA6LZr+l3/b66S9lI5eLKRhHaIzGswHWSNBNDRkw6",
+	"aJOcJUmOG4fZBfDTVCTRuvRQYezStLGYioSRlC4hZvIbePJbGycyZBO8eMk3acbG8d23ml3nyzyP0lWC",
+	"OWm11mUpK2l37iukp5kfRu+MZGwyT2hG2F2aIe2Qbz686nxrdjkfeJ6lC8ENYkymSqXAjPUfq9JfhUiL",
+	"U/wdL1NhO/EEVcJveuqUk9cfP14QC9sUohsmI5Rkms83SafVanROT0smdUjdQj9PaahlL/ynduPoCv3o",
+	"nftvGqWP3/63H7HWdzASGnMW1fG472ZZ2tlA6DcH2f43ufKKWcQ8MrLxyqkrprfBGgyHWF9oDCAvuSCJ",
+	"4BO460WelhZLY0mlnC280oQJzWaRL5RmZZbFsxsn9mPMEs/m2AjpWjKqVdLXL38TXF2rlVuazFmVrh8S",
+	"Cqi9EGpH5c0LwmapWnouAk3j5jLYRghmeHk8uB1D5YLxnNFXEsHGW331TGg9oSCseq+a5+8tDJR34V1N",
+	"0qMRQc6hdNBmHddB2U+KEgUo2okFwq6vmY41ce0g9ZSJ0iP+2Hvd488Br529ITDS/0WVnGChZxVLEmlF",
+	"Jq1J1PSO/NElGRt1h6GdT24IsC9x0XChUQHUJChIPgwy/C9P0dCcXKQQS6jveG83jlqwgeFyfR3iJCUi",
+	"53gZqkxEXfYkFUt3MMoplvoI+JZmsde9gVAwy2eSmEdCMlzCwQOMH5Ft0jJvWRYZjCa79kOaUD5iCBP+",
+	"M2Zf4/Km8BcXqiHmmdx+XRo249BMfrDzTS+GYBfKx0N/hOgQd5RxeqtPWJzeHns3+0f02PvCUBAVx0rH",
+	"kANuLQlmt1eMa7mRY60XGxy8LpriL5ZDmEQCv/HM4r77msl/LADUARMc/gYEZH+bFj9ktcW/XL5/R8yv",
+	"5JsPP74kx6etthZIjSFInx73ijRoKGgGc0XSg+Z3VSKdSwNm8bybagWIHXSfMzCjiHEua2NKDmzmkGnR",
 	"KA8ZucGqBFXSyRpThZY2R2JYhbcSKLqQaB7D4c/e/cAiOw0YFpix9OwsKgEcI5N/Tckw1jKiapYlJ/8M",
-	"0e7tKEfPTAbAtiCUbgkle7ulflVG8pHAjybzblUsQuZQZprrgdce90TZdwxOYydJw5qqtrOu3ONrR+If",
-	"vUcd/B4W2Sp4aiFIFE80N2Z0NF3Rno7anW2Ohq1a33nEuIrVcn0Rq1WhkUi3hnNdwkNVDnH40bcmpr7C",
-	"liOdMq6H7UIr2JOZE86VPUzuN5a6P+VU5UH50Nc4taLoM0lis0SaznmU25QN/ffIAFsdIH4ANjwIiZyK",
-	"TPW5DYQ0R05kZGAuWjko1VXAZBJ/hmgpm9SIKrYVeM0KvBtaSAoqsZiriLaaP9XBpFGwlnz6bJ8anzjP",
-	"tHJ1KeieBA5cthb8ARxs20iKV0AqDO6v9Fcr0Sr5ZN1gyzyL1mPPspoF3DlGqyiSHTQz76GCgdVf8nwI",
-	"DCUyZvVUZIjIZqDvQqMcG+HF1UHyseAfDROxC1vjkyf2F8eXuzjco+CTblHThJ0G4mYSg8Nk7XDh/zHC",
-	"c8nJ3T7eGC987+duP3oVyTNNoSwiWukyNhvkNUjPBS8yUokbfXBSNqKflC6BaS8v+9Q+9gcivHE0sodF",
-	"jNeMtK4f2bsajpIbzCpDUt0Qjt3mYUnPyStD7Oqfy55gx7UGoNbF8wbdejxPkoqzD7DXxQsRG84x6XMs",
-	"irA0yCj0ixa+6cZ8x4liutwDyh+5W4GN+HYgL1azkzieg/oQwctC+brw/SuwOLjb1tgb+clcJDEgd+rv",
-	"DQtZOYuHnd+cERpT5mPWKHcQ4XCNUyhEkND2sUW3LFzhsB5irmQcsdxQur40VQJ+te3TqR5RSVgYfr/O",
-	"9WcGp1OJHG5qvRTUC8LnSUIyJsEIyRkGE0tipI4m0dxR9jmCNqQJHbEIEZDBZ1NyTRfj9pf5gfU7PiSJ",
-	"WLCsMaKSkYRpTi1DK+RrSSTmnGUkonLK1gKLDldPq+s9oY1fWo3Tq2/MH42rz63wuH1vv/eq22Hwji0+",
-	"Ws5QPm+jAulqt/jxOmkeuygRYSDZKGMVxiuT/a8kS8ZNcp77m+RULHhRVc9ZqSwZXutr8azxT9r45bpx",
-	"9bl7eP+n2tG8MKgwX558dD4KvqA2dXgHTl3Y13fKxcK788qv0MQutrApAWb5LdYM09Q51MuZIIid3vOy",
-	"AG6e90vgGK0NDXNyfmFk8DCHB+URsXY8iM+PubEK2VuxaD2ukKFdQeUpF8bm/NRZlTTfUJ9Z/QVZTAFR",
-	"HHDEAe1AJIJLMmRqwRh3IGDGMWdNckb+/sNFyc9sOEuxhKve3eNOu9stn/xc0e/3Ze/qu+2kbGbhpVjg",
-	"cRu5gQ/XdEELYFMjrjqFGtfj/kUSXYNF3x/ROGQjsD6j1VI/mHsrdU+C98iAC84GBp0eu+csJIMblqqB",
-	"fjBhNJJ9tEzqJk31HQP9H5KBiYAaAMdnXGWAXDBkMZ8UAXgDDIUaGCcGXgWCQyyYFJAZoOhS2piBmdHp",
-	"c0+EgYRKQT002PZhgI1W+BlqhRjl0UVrEa7WYVIwqHyxqzbcOF124FE1PY95zU93iPZd72iMkrBTBuK6",
-	"IHRREW2xhiiAivkLzbTyHxItCEDJCAy4IEqI1SCP060hvg8DSfjmwHncf2NfZOw2Zov1IxrFY1OaVlYc",
-	"K0zHsfJQzMlCZFFZD95qJy2hrG30quYP3qPHrb4X60PMJy9hlF5LrZMjVuOISNvSChnikJzmwtIKujP1",
-	"UmomhuwhsVcTwaRFa3UjtAc3MY8G63oPg1CvGj7sPCDsHl2bpdv7cM0xS+NknqGxmZLMclhFb5jWfQy3",
-	"tJnJG+tfbjuNUyErhDdAdy57ueBg2hLZehXGAMUUkngMch2EruFRXQsoPPKiwCiW3dKkvtiQ5wGgzGDF",
-	"nyO5Jvnk0dBFkJYYgx6BAXX27nGCI0PSbrVmIFe0pyBS/Byr3Nlm+2q3/nOts++XWDtaX7GQ9G5nBgLM",
-	"VGRaOooIVSSjPBKz0C2CGpLWf+o+j1r/uaqZrfCudqN79V/AhP591Pr2P/+0Kbo4D4YCTMB4NNP/qZH+",
+	"0e7tKEfPTAbAtiCUbgkle7ulflVG8pHAa5N5tyoWIXMoM831wGuPe6LsOwansZOkYU1V21lX7vG1I/GP",
+	"3qMOfg+LbBU8tRAkiieaGzM6mq5oT0ftzjZHw1at7zxiXMVqub6I1arQSKRbw7ku4aEqhzj86FsTU19h",
+	"y5FOGdfDdqEV7MnMCefKHib3G0vdn3Kq8qB86GucWlH0mSSxWSJN5zzKbcqG/ntkgK0OED8AGx6ERE5F",
+	"pvrcBkKaIycyMjAXrRyU6ipgMok/Q7SUTWpEFdsKvGYF3g0tJAWVWMxVRFvNn+pg0ihYSz59tk+NT5xn",
+	"Wrm6FHRPAgcuWwv+AA62bSTFKyAVBvdX+quVaJV8sm6wZZ5F67FnWc0C7hyjVRTJDpqZ91DBwOoveT4E",
+	"hhIZs3oqMkRkM9B3oVGOjfDi6iD5WPCPhonYha3xyRP7i+PLXRzuUfBJt6hpwk4DcTOJwWGydrjw/xrh",
+	"ueTkbh9vjBe+93O3115F8kxTKIuIVrqMzQZ5DdJzwYuMVOJGH5yUjegnpUtg2svLPrWP/YEIbxyN7GER",
+	"4zUjretH9q6Go+QGs8qQVDeEY7d5WNJz8soQu/rnsifYca0BqHXxvEG3Hs+TpOLsA+x18ULEhnNM+hyL",
+	"IiwNMgr9ooVvujHfcaKYLveA8kfuVmAjvh3Ii9XsJI7noD5E8LJQvi58/wosDu62NfZGfjIXSQzInfp7",
+	"w0JWzuJh5zdnhMaU+Zg1yh1EOFzjFAoRJLR9bNEtC1c4rIeYKxlHLDeUri9NlYBfbft0qkdUEhaG369z",
+	"/ZnB6VQih5taLwX1gvB5kpCMSTBCcobBxJIYqaNJNHeUfY6gDWlCRyxCBGTw2ZRc08W4/WV+YP2OD0ki",
+	"FixrjKhkJGGaU8vQCvlaEok5ZxmJqJyytcCiw9XT6npPaOOXVuP06hvzR+Pqcys8bt/b773qdhi8Y4uP",
+	"ljOUz9uoQLraLX68TprHLkpEGEg2yliF8cpk/yvJknGTnOf+JjkVC15U1XNWKkuG1/paPGv8gzZ+uW5c",
+	"fe4e3v9n7WheGFSYL08+Oh8FX1CbOrwDpy7s6zvlYuHdeeVXaGIXW9iUALP8FmuGaeoc6uVMEMRO73lZ",
+	"ADfP+yVwjNaGhjk5vzAyeJjDg/KIWDsexOfH3FiF7K1YtB5XyNCuoPKUC2NzfuqsSppvqM+s/oIspoAo",
+	"DjjigHYgEsElGTK1YIw7EDDjmLMmOSN/++Gi5Gc2nKVYwlXv7nGn3e2WT36u6Pf7snf13XZSNrPwUizw",
+	"uI3cwIdruqAFsKkRV51Cjetx/yKJrsGi749oHLIRWJ/RaqkfzL2VuifBe2TABWcDg06P3XMWksENS9VA",
+	"P5gwGsk+WiZ1k6b6joH+D8nAREANgOMzrjJALhiymE+KALwBhkINjBMDrwLBIRZMCsgMUHQpbczAzOj0",
+	"uSfCQEKloB4abPswwEYr/Ay1Qozy6KK1CFfrMCkYVL7YVRtunC478Kianse85qc7RPuudzRGSdgpA3Fd",
+	"ELqoiLZYQxRAxfyFZlr5D4kWBKBkBAZcECXEapDH6dYQ34eBJHxz4Dzuv7EvMnYbs8X6EY3isSlNKyuO",
+	"FabjWHko5mQhsqisB2+1k5ZQ1jZ6VfMH79HjVt+L9SHmk5cwSq+l1skRq3FEpG1phQxxSE5zYWkF3Zl6",
+	"KTUTQ/aQ2KuJYNKitboR2oObmEeDdb2HQahXDR92HhB2j67N0u19uOaYpXEyz9DYTElmOayiN0zrPoZb",
+	"2szkjfUvt53GqZAVwhugO5e9XHAwbYlsvQpjgGIKSTwGuQ5C1/CorgUUHnlRYBTLbmlSX2zI8wBQZrDi",
+	"z5Fck3zyaOgiSEuMQY/AgDp79zjBkSFpt1ozkCvaUxApfo5V7myzfbVb/7XW2fdLrB2tr1hIerczAwFm",
+	"KjItHUWEKpJRHolZ6BZBDUnrv3SfR63/WtXMVnhXu9G9+m9gQv86an37X/+5Kbo4D4YCTMB4NNP/qZH+",
 	"d6qU/U9677kiTMRO+sAvWZaj7QiVN/qy9e29M48Dv18z20Gs3ig2wv5KMhEFXRqjQl5YW/fWJO8EgiHo",
 	"xWkiJ5SsNO/OmpHC1GkuH8yhnoVzMvX/jz6Z0htCdmFEYKHl4XmUGmq2Xik0BHRbrcJS8wThh4lYXIMd",
-	"5NEHtbV+UH8UCzTy6C3ChFqcnV1NWGLUkPRXRO+SDMk8NQeVtGQOaQZWoCaiPYEb4AlQM8wvyCks7D0M",
-	"ylCaHptR3tYRNnAccuAM6rcD0Vi9rnOY1kdua2fDtlJbHx0imfQdpvmsYbMzW9DIBD8iYtrAsk9ctRo4",
-	"XHDjWzAuV5KojMvP39jRAEA9Z/LVWzKOk1wnMliK+hXjMYgnoFK71kplrthnNYOUb1kWj5cl7uSzr/00",
-	"ZQg/V76iHX0ZgBl9mt99xSoZDaTYbaM5re+3w2RRk4YDEgEfttn/zbJb1TTmilI2HDvotooLLce2hQ+H",
-	"Jy3AzAUyFJwZyi2pdp6LrQYNBfdXZtoJ86QKfXj9kpx2j55viiWqRjzR3EMfOW9kj4UtXNOLnIB/CGmq",
+	"5NEHtbV+UF+LBRp59BZhQi3Ozq4mLDFqSPorondJhmSemoNKWjKHNAMrUBPRnsAN8ASoGeYX5BQW9h4G",
+	"ZShNj80ob+sIGzgOOXAG9duBaKxe1zlM6yO3tbNhW6mtjw6RTPoO03zWsNmZLWhkgh8RMW1g2SeuWg0c",
+	"LrjxLRiXK0lUxuXnb+xoAKCeM/nqLRnHSa4TGSxF/YrxGMQTUKlda6UyV+yzmkHKtyyLx8sSd/LZ136a",
+	"MoSfK1/Rjr4MwIw+ze++YpWMBlLsttGc1vfbYbKoScMBiYAP2+z/ZtmtahpzRSkbjh10W8WFlmPbwofD",
+	"kxZg5gIZCs4M5ZZUO8/FVoOGgvsrM+2EeVKFPvz4kpx2j55viiWqRjzR3EMfOW9kj4UtXNOLnIB/CGmq",
 	"zQUwUsojpRf4hp+ra/voa9KkBeb32DyLGxkzcrhvEtk8qUDXoLbuGlYIYUxL1kCq8A4efIBUSVlGlcie",
 	"STxUUypt4uSAj9WAxLLPBza/dtDLURHgXgThXT9HGuNBSIYMLN8rxfLQ+oFnxBQZlH1O5Q2L0K0Hlkl/",
 	"btOmWHzkc+g0UPMtnuOj01NHBMAyT2tCgIGY9EYGxmCRLvTECvXQS5DwshgTAz0ZEg8c5buzt6922f1V",
@@ -27141,13 +27662,13 @@ var swaggerSpec = []string{
 	"xgG5EjF6eNJdZ1BFUafdQTO3YS6t1VR6pA2uvdG2KsiCxipPn4fCPq6/ozV7kcvKxjolksi43sGN3lxP",
 	"IrVd51WcKtNK3UBZN720Rwbw8sDRAyBQIOMsGegTR4cJk2S47HOMI9IXeTyamjxNR3sgP1mUSVs/HctZ",
 	"hHkXLhZTORagDqIS48sahAnhTUCcCHUDVUkHQNYDfazklyDTlZpbjyak2QZrLrGQp7mc5cNSbgNVPe+0",
-	"0I9WckzXG5zjol6zyNdECS4DATvlwLbbAYt44m1P/w0rjRUlK7zOA4ZBDanIrP6IwVcw2Igo0STvhLGH",
+	"0I9WckzXG5zjol6zyNdECS4DATvlwLbbAYt44m1P/xUrjRUlK7zOA4ZBDanIrP6IwVcw2Igo0STvhLGH",
 	"Wa1/RpdYVNgy0Fpkk8eMlwmn1eluwdAulyRzsZFtdbJ1koBaSvYl5zAiTWxxgR3bdjf7wXYJXXRLprkM",
 	"Kq+e5jGFURsHNwFbjL4FXd2ecjzPUL/1/OXbC9hEMucZo6MpglcVeSnlG9t2WpV64iRVF2M1Zd18kVex",
 	"vlhT185hhtlDLxH+hLkIIWzHUUPN08Six8ajKfCjcaxKafumyxoJ3UWxuRLWOtjmXY+zP3rKq6ik+pjK",
 	"HGO7Sc4IRm2GJk4UvLdr2fAvjCsdztUNS1U1qsmaNSOnwW7ntHt6/LxzerTdG+uU0Hust2y6ib/KONHU",
 	"aCP1Cu6aR8kB6oX+JqFSkZHgXGV0dGMu6ymVZALxditM2NGFzEiw+t8WhTyEYKt4ZtB1KUTvSSgfBcef",
-	"5iPbduAP263nrsLW8S40p6qGu+mylC1mwynsQHpO+ftnkogFN0BBxn37rET+poMZlf+as4xGfvnalEV0",
+	"5iPbduAP263nrsLW8S40p6qGu+mylC1mwynsQHpO+ftnkogFN0BBxn37rET+poMZlf+cs4xGfvnalEV0",
 	"R5ZXSPTK0jCElc2BACMUFkgm6IxF+UYnbKwMxF2PCD4Cvt/ndtextpQx05rpas01z5ejCt6CiSJMAEvG",
 	"ZTHHGW88gwpTBkX2lmXeORuRYnsZJPtcFV69ZRv5RYl3a+gAPOaiZaFMu4du5YKy+7EuRxsSKl0GYaEE",
 	"rUpLuVTgSPvb4stK8Ko75mbtlbFfWxmrjYK718j2GtleI9trZHuNbK+R7TWyvUa218j2GtnXqpGV1LAN",
@@ -27156,130 +27677,132 @@ var swaggerSpec = []string{
 	"ZNGU0RvNPNQ843W7sVUDPCN+ado1qVCW06H8S2eQFjWiWba0G1RzjebccsJts3MkOZeB1pyaVplz+awc",
 	"D0pncmMPZMnUQ0I8LLZAYXlyJpvvaTE0S43uPrj5xXhCisPpGDb8PKgCOr8SZfr9GCuMG7H0BWTTJEkh",
 	"jU0pAmrkV7WTXrJ2tEw3x1X9HNt+wpK4Z0OLBPdHu48oj+LIWyP0zDmiW3c0B4DPu8PkIdwWS+D+IeRY",
-	"Dv58H6se5untMhU3mOgDcp6d8A03iZibsbkrolrKM6qqxfcVoAtTqa41H/ZFpCNKCErPFiEOSu2M4miF",
-	"N2yEOXFxKFZFCncPlb+AYuKt43RukK5xp1YFSP9+pTlUw0qiKASPD7VOwCP/qw6YcS20loo75ePaLRKr",
-	"0kWyBSu+QGmGVXGJ2WF6Zp7u9m5gYk8jTBalW/5gwiQM/MvG2jmiym8TbmcHsGEFZGXoq8gmQnmNdh+B",
-	"YakCKGHIANPEyC9a652JjPVy0HfM65E7hLRGNXpFEXklbBZzjjBjw5CWBYd58mhal4g8J0AJRZMKOTU3",
-	"CvJ1ebuOHIRtFxGuxW5tinK9tCG+j8AoCYM4YrQ6t07atGEqb6RNQH9M0PBvG5ZsxQ2xqC3xf5lix4X3",
-	"NK9znHtmTXgzbox34/1K80iksS9D8CV8j/jfTpaN4zuaFgKBY02pmYI1n6WyskhEcaODb6tmm1D8Yr3N",
-	"v2lpsKiMUWPzcH7XkOTl4UHxjK0vhqSxgcGKLAYulp6rq6cnQqrrqs2o36cUM7ZLjzjGjRYOeMLN5uOC",
-	"ZELMdulmTL1JTj+wUezYPR7SfMry2iyrbSdMFW2DX1zFSQIatWeVKoihKA1b6z5wUie9aDwPqxtb3aCi",
-	"2Q64g+vQ65mF5TMDc4oWG2Isk6Y9ZsXCl3a4TFUrR8keez93Ymk1rnqBewdYbKEjDNPRCPFuMXxlU92S",
-	"gn0WQS62JIbXtGvE11pQh5XZBQ+ANGAI7LEdgwD1iWvEQNj+uFFatz3oS1376Ji5dwBxyjn5M0y0100Y",
-	"hRe80LCLxuYoEWULEP1MbdSygyZcK12QJjHbKrMULqYwmPOdX1rZ7qKFMB+Ad9t/50Ch9QA7K2f2kFCr",
-	"B02lntXDTKrkQ4QEHe88K2f1FPowbvwfThv+n6Lo0Q7n+z1nZEGXDhToiHJjsK6sDFNUHFtvzJQULgyI",
-	"FqbENgfQxJ2jYwsPWsB21YfhsJXLnOCPo62hH/7CmEnilPsk73mC8wbDmYHahyUZMhs7VnuYiBK+hqO/",
-	"RlbmVNU7KHi+1myD78dEsluW0cSOGquoWNN0cz3REjfRS0os81vIaRpXGAItlJPzk9eeMhHVlsQFlWQ4",
-	"jxMsZlFVg0t6i9a75aO3G1VsMyHMCEa1vg4IxTzPYrW81Itv1S1xE1eBgFy8v/xIDm7bB4mYQIFwU3cB",
-	"b1J4Ma8Igtgg10VAiqWLNDbxVjmI/ao9CX6A8noDbMXgQiPTH5A0izlU8G7CjaDHHvSCIaMZ1BUzHQFo",
-	"3f39vcHmX+vn1S3Llk4BMNNVJBigg80opxMWkSnLWM9KAtLWF4lzYw4UHmF9jnEWiWs4Ca2GRaDuKp0x",
-	"qMMmLWayUSXH8cRc5oBf0+zzPv/uuzOQG5vffUfe3xp4pr/z+I5IAdZuLixYtgRsHKZPt37w48sLC8gj",
-	"kdH1+eAMAaZ+gV565HtYKvLx/d9evRu8IBSbeiYJ3Gq6yYG+nAZQ4QaM/QMTs9nneb4pPtIkGIHFDQwP",
-	"OAfpDZO26oUB1ImVmddLY2f77jt8E/gxYuqgY4MMXn2kE9uhWTFE6XeWqkku/v4x7POLs48vf4Rd+eHV",
-	"m1cfX+XA8OwOyrwvNIOLETFYr/ngfNwAxjXokW7nxAmYDUm33elzdNFoNRUqBLNE4sAMyrxua8YoX0z1",
-	"VpGzAg+o8Mks0D2hvxO8z6NY3hg0eEc7foGPsRhukTGNExkSbj46Heo+4NxhIQPe54PziM1SoRgfLRt/",
-	"Y0uIio3AkQXBI1OxgBAxBG0p4imtk77TJVMxz+QLJFwDl+HURsXoXohbLPX1gaUJXbKoR1Q2ZwOzoYCq",
-	"/913CGpHQTAAWD2Qp0My0OLCwCAx69YHKE0MijJ2k/xazankEsLHgEou8yiqJR4/qNaP+vKG4DJbe14/",
-	"3ud58DKZ84hliO5iirRAsDK6sQZQMNFEJ+uLHWMHaTaamoG9AtCt777L0coSNiORGM1nYIX4xuJ9fWsc",
-	"kfrQI6gEQHGZUgbGHtXnbhG+JjnjS6zqNyow8Lqtbl7/F+GoDDh2t3VkwKvOIDQ5JN1O29KvXtgfhd5F",
-	"LD5o+I6xQ08BRFSvZbdzivFFSTxiHMEssUbWOGaZ5sYpHU1Zo9NsFazd+U5fIvPZjGbLoBe8oUuWNbqI",
-	"q2VqR2agTQEwuok7lAZUwvqaNN9t5rhP9uIInMswaDdb2JdIGYdLOjhstmFIerng4jqIxAj+mGCKfs6O",
-	"zqOgp7/8Qf+u70ksdg3PdlotvPS4slVw2Z06mKoZFnlB2LmgF/Tnrdbh6P+LxEjfLkQ/AF8x/AHGjl+Y",
-	"a+Ts4hx/OnB+s9cV9Wnt96Gn5OME3azdzmmVNJbP5+CjEG8pX34wzF+/d4Tz2/zeaxonLMJ4orGtlbn5",
-	"lfdY7ssRIYLepyuXFj6uSEsGS1DfGZr4UyZSsIArOgFUPxRugivd5gEGef+yaTd/tDk4W/aTpmkSj+DV",
-	"g59taVm7rU51QRi9QWoLxA2qeHarNvvOYSCe/TtXIEz8QTfQxYVMMzHCAAdEVqrYthlTWbz5EL41j+y0",
-	"b/rUm7Yb1uZVfY7Q1HUAVaDLh/g/yI+v3lyQsmQqSdnZhcEgKO41+/w/yMd/XLxae2dC5xMt9JW//mze",
-	"+0s/uE15P7gnJ+3OUQsY7A4H/5yTi0zM9PrP5TOJiENojUFiarW37/DfuUEV/QVJo9s6rEFJIhvGUYT2",
-	"gV+JZo/qDOzvnN7SOKHDhD2UznPKNjQIF1Oxzg5RiyGkCxiqNndO03KPyvvF2cPHsiWrsTzkTrz30Fqu",
-	"861fMpy8Txk/uzjPpZiv5Map4lJQMWTj3fIBACLRav/7vV4+5vi4v/pZfcgCBJCMgBBKRWkWLSqiGTdf",
-	"nbxI7xOs0Tuh8pg/gPsutEgWvQAVVg9vYFIRF9Nl8wtdo9ZJrdUGp6y6l0Jv2wejKRvduDept6ybxRZP",
-	"6OhG6jlqvVGvL+DRSmvTsCXNEfU2glC2NaJ/iT0+mnOhIRDK2N4Bu7aGWXCeQmwJn9+R42a70zw8KZQK",
-	"k7e5ekygHU0VSzlSCWksCGeqGae33WacXo9FtqBZ9Jc2lJM3/SHKte3O87gmP0edMd/GfNJ1u9cqOUTp",
-	"csioNDRkow0hdQyyYq3XDnCg6xEsrDXY8v3nmuD2/6qXfet4+xvvhDobjViq7D38tYoIsEE54nqlaKAP",
-	"KrCTTbfJS3zCqe4vK63gxSMH5+N3gjNjY7/yH8vNE8OOX8M5uA+Dw1a31g6/FZFW/g0d1ejnLU20cGrf",
-	"+F2Ta2f7W+ccAO+/ZvL+/xl6pdCXXbKr+u6kMDC+1HXfkhhD4FmRPItGXVtdI0+EjhGfEDK+e1DAEH1O",
-	"kDEn5miN6vOi6ACVxnLp5ghgOiioU+Vjls4ffsysG+sBJxJ2/HsD/Vz/jiyibD65SWGfnELMQfv0pHnU",
-	"brZbrWa7uKqorZvca7dPu3rM3jc6xRvD8htXeZCFv7R8ngS/MphOs9XsNNuttdZMN7cp3+kChM0yOBtl",
-	"75XJ8380u/vaWFfrtN4SJDE6ObvtGrzuImN51eaCH3Xbh7XY3huaYVG3bvuozsrJeaqJh0VvWRTTj8v0",
-	"gUz5ZLeJfbC09fVx9ELpyGuCf7KIr5o7WG9u8WVJOfmAVZAxSrmIsKtSSopYTL9Sgs4IINseGK3wjYZU",
-	"GaOzgb4O4C99a4AYlTXAL4Xt9sggjgbGUwGeKfj+mSQwyJAM4DNiwCgJFSlCMoioogg9Az/ri+Ovl+/f",
-	"gWvOyQiDclCYim28Jm+oVI1XMMDzHwYE8OSlvcfyAioYkmk8d8P5eMyyJvm4EJA90OfgvRQz1iMDBKQH",
-	"v6WQjAwANR4BY7DWG+VLG6y60HeaDYktioss+3xkkxX0yqDiNoCS1rlDFBrMQ23jCIuojnPnTjbnxrXW",
-	"5xZX54z8ax4zZdff5iXNZmb5syVpH9mgNii8DChQC5sDD7TV52DO7vM+BxJcxLIolGLWBuJMZOjxA5pk",
-	"dwbqqlS+W3zC1CsbmLnbLf4mnsWqzh3+EnyP8ORqbE+S746w+aeaxKRTfwggQQSdWTCxhk3SvDJBEP+a",
-	"s2zp6LQxRHMWd2IeV1Oqpr4lRMoNsDnsrON2b5oKHWLJjCKYsTQduLf9Yy8iWOtd6bY6rC9yJc6LQELc",
-	"ER5UzJKhWjAcsfgWs/aKkR2NW6NTdkift4edRvuk/dyOEz2axUBL57g0XLfaenc9Zubq6WwdeXYKSGhx",
-	"VDF+U5nKkBBni2ubUgrSW/ukedhs947aJ52WqfS7+nur+bzXhUJWTt6f2UWn2HCRlhlMe0fD1uiUPh+y",
-	"9vgw6nS7FhUi6AWdVue40TpstNofW6e9w1ZPi5udw3/CAaETFvQO251mN1yZYMQSugx6rWbr8KRiuifF",
-	"dMtH5fHzRqMdBFDaQNcvtRTHbbMUIyUyPfloFgMioKndZTsmtynvFdUcISDDYGwFocnVC9qd581Ws6Vn",
-	"etjudKoI5bRYOdTMGiYSJKgaa7vX7jRbre4/dxHB4cQYG5Rxmbm3ddlzFkc9skbQ5oLugZVR3zWK9sjn",
-	"fhBH/aDXXz8A/SDswwzg5yrSg6f0/OEpaFp/YxYavgTfGnwHu9wPep/7+T7DE+s73Q/uw75DWvDYKnFB",
-	"qwV5us/kBArPmJ2GB2g/uN/Vw/fKZN7sTSxfs4lFZGQskkQsSJ5vUmlHZHe5wzr1Vli+VCwlwyWRiqXW",
-	"oL+EkrQgr8Z5wFheINNGPEEwY8TWrf62z51tJkVMGIRyPsYWsonRF8n5jgUCLA955aigF3RPTkaH7XEn",
-	"atHu8Dk7bR8hKF2rXd+DhIW6djBF1J+gk7jqt9XYCTkGG6kA5yKYpy7shG+JbKj6J79BJwxuaTLXTa2u",
-	"Eewa3oud58enh0ft9vMTYxxaf3jbXlgQPAd/rril8RJcu6IToYJe5/jwVM+XpTgJswh5HhWGewTtQxNO",
-	"D+meGMgPsBqrSwJAqCvj0xf4mlBrGnbub1MCTmKcnfsWZm6ZN2zQfKtH2gSXn8zoTR7/T1YXLyQnOHi3",
-	"ySINzDTLRSl2GMuvarH9BoKl8xez0lt6EYleQ70wejdJ644etdutYZfqr7qt00NwtlrJ5FlpFDa5zFkO",
-	"LOqWPx+aSEWCN9lVaOcf9IKWk57WC3KnZn0JRLMfbrOY7r14iZhFP6VpijiAKPzDSfRFplZ1aV5zOVf+",
-	"CnS9txb+vk1+X6eQ8AovYDSiIJEbUNCCAVYJDJCCgWKCVqzWXY+JmCBc+cr91fXIFvGEs4iY5B/njF0y",
-	"1XhZkRECfmr4LSSMR6v6ezk07i8vyAVV078cvCBv6V3jbML+0npBflQqfc+T5QtySWfsMlbsL5cqQ460",
-	"QZr+PUezPWHoiN4VgltoqcAkE4NLzislvjbgVhGV06GgWYS5JyaWXEIEitk1U2kcszQsqDgY+tYlRSS2",
-	"31JONNbtIEuG1//duUv+8X/+Ktnl9/Ph4X9P/nH5/fKfP72W5z++S/5x+Nckevn97T/j72+j/3Ne/zZ6",
-	"A1P8EhKg9d0Z24HJHDUW+drjO4eofLX0X5UCbNV4jOMvdlOGNRmCzduypz+3XYNNHKmt3cEsFFRXBE+W",
-	"kGq1kYn846cPiv7UXecl3cNOaxM/eUEu9SFjNfjKXg74Xy8HPDUPj7mPhZt7PCuqSnq9amcm/ju25STF",
-	"gpuSkujIMm4c6Y3qszUr11h3uZOB1j3AswaXgCYfQuUqmE6sCBeLF2QACZiDwvdTTmI0pfrHfS44MwOG",
-	"wvzlmvzELck/o2lR1pwlDGYUktGUxlyGGDcawgN9DvlflbCEwEoMZnLOR2DAFY4OfZRLfKHI0DdAdhbd",
-	"w3zExq6+gEPBaGG4/jFneVLqZ/IfehkRyAi/6/P7Pq9/fVhC2JQfsUO/O1k7P1qa2gc0/tYRX3k1Fpzx",
-	"Bv3ChQLyMqZzdA2LLGIWGiI2iYYeATKW6rKIMPjy3t0niK58iCOwqNYUuDi9TjgVhH2thnd1Wq12Lxqe",
-	"9Ia9XluzFhQWwQKIbqJ2RQxYyVhY4Lq1N8aGrbXeqYgXq2z9ylP8yJYvyusLFUWFysVtTHmaUkUZ31vm",
-	"q+vclFgK399md+RjjDIEY6ExzgVOBRlbM8DEw+U4TL1AQmGCIHySGLnSPuT73POE0pWrt+QlW5wIu3J1",
-	"lKI6SbEOpgxIUePDFPbAwh2dzvP20XGre9JeqYaB9SwMyCCWlMAiDnaRTOWEovzADp5GtzBAZZqrjQnS",
-	"DAJ1VoQBQJkEETjcMCWixIRZvHFH19EvbdNt4BkYyT4mem+Ls8nrsVS+ILj8K9foUr7cEJfkMvctPLWV",
-	"xD8Z+0jM8iMGL6zbK2pQn2ngpYHV2mvCe034DxTHimRbpBv4j++KYHtgs7Xvy1b0dSz3POubZozkKMah",
-	"xQJaAXg3qLSxAYGXxEQ+rQvF+MOD+ca4Unytcan9YMKxft8nvd7tXMT8PyLmfR+F/ludXiTFbac3rEyw",
-	"e/gBemyGnen5a02x2/X07eXPR1poth6B3QjckGcOqZj6MSIBg+otyyaMXOgnEMTq+eHp8bc9Qi1ilU2I",
-	"4PMkwTqb+oYzU26SgbV1DEKLQQXZeiHUKaYAnVcUlF4tVIz1ib2ZfXpET3NFPkymvrAol49nD//rj/o+",
-	"h20vPTy57I/4i1LMmGFVZQynSlbqS2l+axrIEfltfrLmeMbCbeYoQ4fnESXEC0LJQDIWDSyv7PP8dSy/",
-	"DnVxMeAQHgGsUS4MWCXE8KICXpHj/Gg++Ogk58eaIh7ANff2iz3v3PPOL2k3EZkV0h5sQjlwa9tudxfm",
-	"6auWHWK4M9bIX/ccfm8b/5o9h1+Ve7C2c8hs7XbnUF6gfM05xIo6HXtn0F57/+28R9QpGDMsWJblo0XV",
-	"3sdr8hv8UN8XVYR+dT+U6fvhfijTwB9Djvu9Ks17x9UfRQA7i6ICQRAzP9blL4dvbJe/Dj6bv+p7tbS0",
-	"EvM5g1oHaLqrLlDq82A9mOPsPVh7D9bXgaM0E7fMwQKtuPSrPFgPP0CP9WCZnvcerL0M/EQerC1H4BFy",
-	"73bd3FDzIxxeTTL43EcFuB/0SB9DV/vB/QABXSSJFeBX3jCWogusiA7RVziUPuKCcLYggvtCoWFQT3Nl",
-	"Pkw6f4RHa5Vd7IXzvVV2L038Wh6tbax17pEu0rl6NK/5FbxGmw0HD+BMe2vDnqHtGdrv1820kZdVmzky",
-	"U0q/snQLwuNsTHbNK1sJgPxB9FJjghFjA4cqE6FKuehYVcKLlAlpM94MUlP6wmRIDoVIGOVPCz05prM4",
-	"0ascp7dQv2JKM+ZHpWQ0CXqt5pF5CP5utdqdPPOn0+o+X3ESFW0Mq9ronp6enLhtHK9kisn4F4ZpRTs4",
-	"hvRObiqRgfOEDaOjqd3AkFCCK9Lcs/O9auoNrnxm0KwK1gMfH+uV2cy0DtKM3cZsAQB/T+L78aBl0bxK",
-	"rfWrI37WTNyyEAHTTHlQgX8U+IEjU5Z3XV3FcfsZ62+e2rQj24zi8ZhljGPxBcvcyAirKC+Cq98sK1XT",
-	"iJ+h682Lgl778HkLP5jHEFSWFnmbxyenYaBE0AtGWDgJnxi6T7SLJ64cFn542H3eKSWAws95MurnIE97",
-	"CXqtfEzOgK50w0pfDlDy8L4+9KI5F5sR4HQ3/0vx3/Zexv09Zu8xc1hyRr9+h1XfQu5prorQ4sIN0Jox",
-	"CmbNpSntc5ajU8LPSXzLJKGSJIJPLFzMgiY3RNyyrM9tcW8JqO8Sy5AzbqqUL6ZUQZlyqMwAxtOJYLJc",
-	"XB2CfzS7nIok6vMxW+DYOBkk8SxWg5DQRApTERuKg0O9BqhdTk3t8Z5BRGMzofmuuJFQl6DPh/rMsIjw",
-	"OWQ4QAa6teXawgW+SFwEszCr+euXKrh0StUCRCgCxOr5ExPTpXUt55NeGH2qyuBaBXZqBTKOAZ7dAKnv",
-	"1C3ogLldsUw39H8/tRqnZ43XtDHuNfv9T/3+1dWf/xSsQ+ZsmBzHyZk7ujx0WjHiQqt8XNGCfBRYy+OG",
-	"LcmQTWIuc8+4ZAjq2iTvAO4IwtBGImVkADrwoDzgk9Fhu2LMN2x5nWZsHN9VrfRRu7y43+jVpY3xWeP1",
-	"1efO/bef22Hn6Pi+1vqC6mROsaWfKZXT8nA9SPnVgwcU4bor/je2/FE//wXLL2zCSzagJRbbbxPgMZXq",
-	"WvMrf22Af27DRAawKNMJGD2i3BywBoWsxTD787rSPaI8iiOMs/SUS1if7mnxm2e6G6oh/IazvgoDjuhX",
-	"HXmigh3ARYCW64CL4JHe2wX28lQ5bNPF3S4jf5ivvpxlwHZx8PmGLbdGbDmhWFBhhI1iLb5QzhYFGAHj",
-	"Klu6AAT46BYIgkJP3Ydh7c/HI+39r0U2MQY3S1feM1Wd0F9Bjg8tvfBViAW7XYiVZnP8eX8L7k/5mnV8",
-	"42F9XOBWJSE+gwoXJOZkyu6gxrq+twZWTvWoUSsHErQSsNGG5XodZRTvuqrVtGeUq6vP7eP7f1eoWt/6",
-	"dK2riqTin6ylQ1/P+lko4RiazCW7Cu7lDoYQJcoKMHnPMW0Y6zBC3jCILra+DyRG5de/bh2vf6yyh4WA",
-	"rCBALh1Moz5HEUhRxXqECzI4HzcgmAMyrBaUV6UkawbmcusHgru7+k59w3FCRzng7BNDtps07Jw1iyS6",
-	"1ouZS0xRucjcisL2u71pzEnYeNHstAHWfl55vm2pKqrIkI3ojJVoExPlLYHuL6W9Jf7rlowv8iRrY4Hj",
-	"3lAY5+K1uqOiGyovv8SyCmJMuFigGTzmI+bYvZ9Jzd4z9cJcMWgTxppaNGMO0vszP5D8JQzg0XxVpLF+",
-	"tRUG0XyWSjAbA0oe+A27zzU/1KO4jjKR4oOJkOraeRE+21LU9vOYjszHlGFlrV47RJ+tMRHOM4nhKe12",
-	"NwxGmVhExoVp6jDD3zeMpSy7xnop2CDWdYY/ubgGdg1/DuGaa9lKdHoGx+CjRU+x/sVUx7I/oU+1qvY/",
-	"1gjrHbbbna6D+0sDp4fu0fPjtuuY7baOu+1NSd6m1c7z43ZXyzq2LOk1UIi/lug/y9Xoit5bx63Tld7h",
-	"C9M7tL0KE23vy95Ru30aBuw2HimznD+LmOMalzCOM0FnEkSzltsZ+JWLy6qlj8sNE7ewT3pP5xy3Tf96",
-	"GAYLGiskBFh3Tf36l9KET3otvEvrq1dwDiruPIwBkHuY+99SkzGbsAnbHjh3NTut8uhoATvOiGSjDDho",
-	"xkAIv2Gp8uNWfMR+vriL8AldKbnk6z8n4bZqRlUtOFKrrfGYiRlTUzaXTjMZo9Eu2OKwwtuN/7jh+3q7",
-	"e3msLI+B/V/ZU1q7yppTUm0qksjmgWm2YCtdxZLIqVgYJ7bgI0/9XTwpQMK/aW217Qdyp+N4ztN5zVq6",
-	"7Qeq5Q9mLUAyGdQN/mKV5N6xBe5pVSkc/SMWM3II58vVbHsjcEW3vZ4/t6+Etler/5j478rw0qpia8jq",
-	"Dz5rPrHF3YqGK5MMEk94I+ZgZrXnNrTFDLmAADisROLzrlYw+ArG8ExCDaXmSv0yh6F5LN7w3yaTd40g",
-	"qD0Ix977+zRgGLfips5h1Jq7uZaqPMH/Yx55rH5D0zjoBe1mq9kKwmAidOui3ewcN00RcxxIcIuP1L7q",
-	"7fgqbvrc9mZ6MEEaWM0IBMOzi/O9teARZTfXCtzd5hRjyQ43QZNdJXGDaLhC2+Y7Y7KrZtomrhiLKesn",
-	"Td1+50nNy+dZEvSCAxDUzchWW3tjvDkGfhgMXYSSG7YMCUXHIRhtLRCik4FojYpVrlaYQAkWubkWNOt7",
-	"+yfQZXJ8KgC3QP0mpZmyrpwbtnRHg+7QcH16TphVaBORpmxJaMasmyj/biJK8zNGQN8Ii9LpIZmKBZnN",
-	"R1Pb3NJpxFqBPGsEUoGxm8NN77xmuJZ/ZdNM6F+1GM+SsfOWIbr7q/v/FwAA//8=",
+	"Dv58H6se5untMhU3mOgDcp6d8A03iZibsbkrolrKM6qsxRdnUl1rNuYL6EaQjZIZx5SqGcVQv8MkwGEJ",
+	"mPpVJ78CTGO6fdlAZl9ftfrL5KJfrAoyLuUof9nGxFs96tzgayN9rIqtfipJc4CIlfRUCFkfak2ER/5X",
+	"HQjlWhgxFTfZx7W7K1al62sLQn2BDQ2r4h4hh9Waebrbu4F1Po0IWxSM+YOJsDDwLxvh5whIv02Qnx3A",
+	"hhWQlQG3IpsI5TUVfgSGpQp4hiEDJBUjNWldeyYy1suh5jGbSO4QSBvV6BUF85VgXcx0wjwRQ1oWkubJ",
+	"Y3hdIvKcACUUTSqk49wUydel/DrSF7ZdxNUWu7UptvbSBhY/AhklDOKI0eqMPmmTlam8kTbt/TGhyr9t",
+	"MLQVcsSitp7xZUosFz7bvLpy7g82QdW4Md6N96vqI5HGvrzEl/A9oo47uT2Ox2paCASODadm4td8lsrK",
+	"0hTFjQ4etZptQsmN9Tb/qmXQoh5Hjc3D+V1DapmHB8Uztr4YksYGfCuyyLtY8K6udSARUl1XbUb9PqWY",
+	"sV16xDFutKvAE24OIRckE2K2Szdj6k2t+oGNYsfa8pDmU5ZXhFltO2GqaBu88SpOEtDjPatUQQxFQdpa",
+	"94GTsOnFAHpYtdrqBhXNdkA7XAd8zywYoBmYUyrZEGOZNO0xKxa+tMNlqlo5SvbY+7kTS6vR3Au0PUCA",
+	"Cx1hmI5GiLKLQTObqqUU7LMIrbGFOLwGZSO+1gJYrMxpeACQAkM4ke3IB6hPXCPywvbHjdK67UFfwtxH",
+	"x7i+A3RUzsmfYXq/bsIovOD7hl00lk6J2F6AI2gqspbdQuFawYQ0idlWmaVwbIXBnO/80sp2Fy2E+QC8",
+	"2/47hyetBxNaObOHBHg9aCr1rB5mUiXPJaQFeedZOaun0Idx4/9w2vD/FqWWdjjf7zkjC7p0AEhHlBsz",
+	"eWU9mqLO2XpjppBxYba04Ci2OQBE7hwdW1DSAiysPviHrZfmhJwcbQ048ZfjTBKnyCh5zxOcNxjODMA/",
+	"LMmQ2Yi12sNEbPI19P41sjKnqt5BwfO1Zht8PyaS3bKMJnbUWLvFGsSb6+mduIleUmKZ3y5P07jCEGgB",
+	"pJyfvPaUiai2JC6oJMN5nGAJjarKX9JbKt8tWr3dqGKbCWFGMKr1dUAA6HkWq+WlXnyrbombuAp65OL9",
+	"5UdycNs+SMQEypKbag94k8KLeR0SRCS5LsJgLF2ksYnyyqHzV+1J8AMU9RtgKwaNGpn+gKRZzKFueBNu",
+	"BD32oBcMGc2gmpnpCKDy7u/vTUWAtX5e3bJs6ZQdM11FggEm2YxyOmERmbKM9awkIG1Vkzg35kC5E9bn",
+	"GN2RuIaT0GpYBKq90hmD6m/SIjUbVXIcT8xlDqg5zT7v8+++OwO5sfndd+T9rQGF+huP74gUYO3mwkJ0",
+	"S0DkYfp06wc/vrywMEASGV2fD84Q1uoX6KVHvoelIh/f//XVu8ELQrGpZ5LAraabHOjLaQB1dcDYPzCR",
+	"on2eZ7niI02CcV/cgP+AS5LeMGlrbRgYn1iZeb00drbvvsM3gR8jkg+6U8jg1Uc6sR2aFcPaAM5SNcnF",
+	"3z6GfX5x9vHla9iVH169efXxVQ5Hz+6guPxCM7gYcYr1mg/Oxw1gXIMe6XZOnDDdkHTbnT5Hx5BWU6Eu",
+	"MUskDsxg2+u2ZozyxVRvFTkrUIgKT9AC3RP6O8H7PIrljcGgd7TjF/gYi+EWGdM4kSHh5qPToe4Dzh2W",
+	"T+B9PjiP2CwVivHRsvFXtoRY3AjcZxCyMhULCExDqJgiitOGBnS6ZCrmmXyBhGtAOpyKrOiMgmjJUl8f",
+	"WJrQJYt6RGVzNjAbClj+332HUHoUBAMA8wN5OiQDLS4MDP6zbn2A0sSgKJ43ya/VnEouIWgNqOQyj91a",
+	"4vGTAEAF+vKGkDZb8V4/3ud5yDSZ84hliCljSsNAiDS6sQZQptHEROuLHSMWaTaamoG9Aqiv777LMdIS",
+	"NiORGM1nYIX4xqKMfWvcn/rQI5QFAICZAgrGHtXnbum/JjnjS6wlOCqQ97qtbl51GEGwDCR3t3VkILPO",
+	"ICA6JN1O29KvXtjXQu8iljw0fMfYoacAXarXsts5xaimJB4xjhCaWJlrHLNMc+OUjqas0Wm2CtbufKcv",
+	"kflsRrNl0Ave0CXLGl1E8zIVKzPQpgCO3UQ7SgNlYX1Nmu82c7Qpe3EEzmUYtJst7EukjMMlHRw22zAk",
+	"vVxwcR1EYgR/TBAYIGdH51HQ01/+oH/X9ySW2IZnO60WXnpc2dq77E4dTNUMS8sg2F3QC/rzVutw9P9E",
+	"YqRvF6IfgK8Y/gBjxy/MNXJ2cY4/HTi/2euK+rT2+9BTaHKCbtZu57RKGsvnc/BRiLeULz8Y5q/fO8L5",
+	"bX7vRxonLMIoprGt0Ln5lfdYZMwRIYLepyuXFj6uSEsGwVDfGZr4UyZSsIArOgEsQRRugivd5gGGlv+y",
+	"aTdf28yfLftJ0zSJR/Dqwc+2oK3dVqemIYze4MMF4gZVPLtVm33nMBDP/p0rECb+oBvoolGmmRhhWAXi",
+	"OVVs24ypLN58CN+aR3baN33qTdsNa/OqPkdo6jqA2tPlQ/wf5PWrNxekLJlKUnZ2YQgKinvNPv8P8vHv",
+	"F6/W3pnQ+UQLfeWvP5v3/twPblPeD+7JSbtz1AIGu8PBP+fkIhMzvf5z+UwizhFaY5CYWu3tO/w3brBM",
+	"f0HS6LYOa1CSyIZxFKF94Fei2aM6A/sbp7c0TugwYQ+l85yyDQ3CxVSss0PUYghJCoaqzZ3TtNyj8n5x",
+	"9vCxbMlqLA+5E+89tJbrfOuXDCfvU8bPLs5zKeYruXGquBTUKdl4t3wAWEq02v9+r5ePOSrvr35WH7IA",
+	"AaRAIHBTURBGi4poxs1XJy8N/ARr9E6oPNIQQMYLLZJFL0CF1cMbmATIxXTZ/ELXqHVSa7XBKebupdDb",
+	"9sFoykY37k3qLSZnEc0TOrqReo5ab9TrCyi40to0bCF1xNqNIJRtjehfYo+P5lxoCITiuXfArq1hFpyn",
+	"EFvC53fkuNnuNA9PCqXCZIuuHhNoR1PFUo5UQhoLwplqxulttxmn12ORLWgW/bkNRexNf4itbbvzPK7J",
+	"z1FnzLcxn3Td7rVKDrHBHPI4DQ3ZaENIWINcXOu1A/TpegQLaw22fP+5Jrj9v+pl3zre/sY7oc5GI5Yq",
+	"ew9/rSICbFCO814pGuiDCuxk023yEp/QqmpGZ0xBcH+FFbx45OB8/E5wZmzsV/5juXli2PGPcA7uw+Cw",
+	"1a21w29FpJV/Q0c1+nlLEy2c2jd+1+Ta2f7WOQeY/a+ZvP9fhl4p9GWX7Kq+OykMjC913bckxhB4VqTs",
+	"olHX1vTI069jREWEPPMelE1EnxPk6Yk5WqP6vCh1QKWxXLqZCZiECupU+Zil84cfM+vGesCJhB3/3gBO",
+	"178jiyibT24q2ien/HPQPj1pHrWb7Var2S6uKmqrNffa7dOuHrP3jU7xxrD8xlUeZOEvaJ+n3q8MptNs",
+	"NTvNdmutNdPNbcp3ugBhswy6R9l7ZdAFHs3uvjbW1TqttwRJjE7ObrsGr7vIWF4ruuBH3fZhLbb3hmZY",
+	"Sq7bPqqzcnKeauJh0VsWxfTjMn0gUz7ZbWIfLG19fRy9UDrySuSfLM6s5g7Wm1t8WVJOPmDtZYxSLiLs",
+	"qpSSIhbTr5SgMwLItgdGK3yjIVXG6GygrwP4S98aIEZlDfBLYbs9MoijgfFUgGcKvn8mCQwyJAP4jMgz",
+	"SkIdjJAMIqooAt7Az/ri+Mvl+3fgmnPy0KAIFSaAG6/JGypV4xUM8PyHAQEUe2nvsbxsC4ZkGs/dcD4e",
+	"s6xJPi4EZA/0OXgvxYz1yABh8MFvKSQjA8CqR5garDBH+dIGqy70nWZDYouSJss+H9lkBb0yqLgNoJB2",
+	"7hCFBvNQ2zjC0q3j3LmTzblxrfW5RfM5I/+cx0zZ9bd5SbOZWf5sSdpHNqgNyj0D9tTCZt4DbfU5mLP7",
+	"vM+BBBexLMqzmLWBOBMZevyAJsWegboqle8WnzD1ygZm7naLv4lnsapzh78E3yM8uRrbk+S7I2zWqyYx",
+	"6VQ9AiASQWcWwqxhU0OvTBDEP+csWzo6bQzRnMWdmMfVlGq4bwmRcgNsDjvraOGbpkKHWKijCGYsTQfu",
+	"bf/YiwjWele6rUlbZzRF9rLJhIkNyoqthWcDMAvHrKbhG7Y01YegCYhVMOEJ5VlNe0fD1uiUPh+y9vgw",
+	"6nS7lZO00SnFJJ2tOWqvlKCd2sKyV5/bx/f/Wq3B97kddo6O77/1lor2hfTEeU1OCMhCDobpQ1RLzCMW",
+	"32I6YzG5o3FrdMoO6fP2sNNon7Sf27mhq7eYXInBVU3xuLs+1KunMwLlaTsgusZRxfhNoTBztjhbXNsM",
+	"XxBr2yfNw2a7d9Q+6bRM4eXV31vN570u1BVzEiINeTu1n4t8VR+RGJCOoBd0Wp3jRuuw0Wp/bJ32Dls9",
+	"LYd3Dv8BnINOWNA7bHea3XBlghFL6DLotZqtw5OK6Z4U0y3zkMfPG62ZEFlqI4C/1FIct81SjJTI9OSj",
+	"WQwAjaaUmu2Y3Ka8VxTXhEgVA3kWhCaJMWh3njdbzZae6WG706kilNNi5VBlbZgQmaBqrO1eu9Nstbr/",
+	"2EU3gRNjjHPGl+iKMWWXYhz1yBpBG8mlB+ZXfQkr2iOf+0Ec9YNef/0A9IOwDzOAn6tID57S84enoGn9",
+	"jVlo+BKcjvAd7HI/6H3u5/sMT6zvdD+4D/sOacFjq8QFrRbk6T6TEyg8Y3YaHqD94H5X1+crk5K0tz19",
+	"zbYnkZGxSBKxIHkiTqWBld3lnvzUW/D6UrGUDJdEKpZaT8cSKgSDIB/nkXR5vVIrfECUZ8TW3SG2z52N",
+	"SUWwHMS4PsZItInRF6gFjmkGTDJ5Ia+gF3RPTkaH7XEnatHu8Dk7bR8hRmCrXd+1hnXTdrDR1J+gk9Hr",
+	"N2LZCTmWLKkAdiSYpy4KiG+JbAz/J7+lKwxuaTLXTa2uEewa3oud58enh0ft9vMTYzVbf3jbXlhMQkfS",
+	"LG5pvATXruhEqKDXOT481fNlKU7CLEKeYIZxMEH70OQZQB4sZjgAysnqkgAu7cr49AW+Ju2bhp3721Tk",
+	"kxiA6L6FKW3mDZtN0OqRNsHlJzN6kydGkNXFC8kJDt5tssiPM81yUQqqxmq4RmFwX8xKb+lFJHoN9cLo",
+	"3SStO3rUbreGXaq/6rZOD8ELbSWTZ6VR2Kw7Zzmwxl7+fGhCOAneZFehnX/QC1pO3l4vyL299SUQzX64",
+	"Te+698JXIrzAlKYpwjKi8A8n0ReyW9Wlec3lXPkr0PXejPr7toV+nULCK7yA0bqERG4wWgsGWCUwQG4K",
+	"iglasVr3ySZigujxK/dX1yNbxBPOImKyopwzdslU42VFqgw48OG3kDAererv5ZjBP78gF1RN/3zwgryl",
+	"d42zCftz6wV5rVT6nifLF+SSzthlrNifL1WGHGmDNP17DvN7wpgavSsEt9BSgcmy1lqe1zZ9lgfATNkS",
+	"kgQiETogvgsA6mcGI1ritsfcGylzDvHxavnoWBnr1DO6s0kpNab62rdFPpyKWBJME8oNxkYgBQOTln5N",
+	"Mto+0uS34XQ/TQWg0Php2a/x/Ghw8yIqp0NBswgTzEzCiIQwM8OBcN9NKpatVwAUsU7ayDh/S53HuLCC",
+	"LBle/0/nLvn7//1Fssvv58PD/5n8/fL75T9++lGev36X/P3wL0n08vvbf8Tf30b/d17/rLyBKX4JbebL",
+	"n2VNKbEs86YvIfWFNS83m5xpb7LcQQWOL6S2dgdTzVD1FjxZQj7lxgvx7z99UPSn7vq92D3stDbdjS/I",
+	"pb4wWI07ci/T/tvLtE8tj8Tcx8KNTJoVBWv94olJ8ohtpVqx4KZaLbrIjK9WegUSWw53jXWXOxloPRrc",
+	"53AJaPIhVK4iZsWKcLF4QQaQZT0oHLzlTGX0w4lxnwvOzIDHccJMvNaAj9FTP2B3imWcJoMemdFU5gm3",
+	"LGEwo5CMpjTmMsTg8BAe6HNI8qzEHgVWYuDYcz4CA65w9OmjXOILBQyHQau0ED7mIzZ29QWcY8aigOsf",
+	"c5Znnn8m/6GXEdHK8Ls+v+/z+teHJYRNSVA79LuT5f6jpam9LPlbh3XmhZ5wxht0ZRfvy8uYzjH+Q2QR",
+	"s/gvsckm9giQsVSXRRjRlw/heIIQ6oc4tYtCcIELAe7ETEJs52oMZ6fVavei4Ulv2Ou1NWtBYRGs2ejy",
+	"bFcEepYM3wV4Y3tjAOha652KoNDK1q88ddVsZbS8dFlRr6xcN8tUvioVq/K9Zb66zs3ipRydbTZ0PsZQ",
+	"YjB8G0Nz4BSnsuVITNBrDrbWCyTUPAnCJwmELe1Dvs89T7xsuTBUXg3KCaMtF14qCh8V62AqDBXlg0zN",
+	"IKwJ1Ok8bx8dt7on7ZVCO1gqxyCJYrUarA9jF8kUZSkqm+zgNXdrjlTmstvAP80gUGdFrA+USRBmx41F",
+	"JEpMmC1l4Og6+qVtug08AyPZJz7s7coWoSKWyhfpmn/lGl3KlxuCD13mfrKntpL4J2MfiVl+xOCFdXtF",
+	"DeozDbw02Hl7TXivCf+BgtWRbIucIv/xXRFsDywkw33ZI7ResCGHdqAZIzlUeWgBv1aqOBjo6dhUepDE",
+	"RPGtC8X4w4P5xrhSfK1xqf1gQgt/3ye93u1cJPY8IrFln2ryW51eJMVtpzeszKJ9+AF6bBqt6flrzaPd",
+	"9fTt5c9HWmi2HoHdCNyQZ46bmvqBYAFo7i3LJoxc6CcQqe754enxtz1CLSydzXri8yTBEr76hjNTbpKB",
+	"tXUMQgs0Bym5IZRAp4CPWdSqX62BjqXPvem7ekRPc0U+TKa+sFC2j2cP//ZHfZ+oupcenlz2R5BVKWbM",
+	"sKoyUFslK/XhFrw1DeRlNywIgeZ4xsJt5ihDh+cRJcQLQslAMhYNLK/s8/x1zd5MyW0MnoVHAFCYC4NI",
+	"C/HoqIBXABk8mg8+GsngsaaIB3DNvf1izzv3vPNL2k1EZoW0B5tQDtyy2dvdhXnIoWWHGLrPZn7P4fe2",
+	"8a/Zc/hVuQdrO4fM1m53DlkCW3cOsaIYz94ZtNfefzvvEXWqQg0LlmX5aFEQ/PGa/AY/1PdFqbBf3Q9l",
+	"+n64H8o08MeQ436vSvPecfVHEcDOoqiACcUspnX5y+Eb2+Wvg8/mr/peLS2txHzOoKAJmu6qqxD7PFgP",
+	"5jh7D9beg/V1gKXNxC1zAH8rLv0qD9bDD9BjPVim570Hay8DP5EHa8sReITcu103N9T8CIdXkww+91EB",
+	"7gc90sfQ1X5wP0BwIkliBSC1N4yl6AIrokP0FQ71zbggnC2I4L5QaBjU01yZD5POH+HRWmUXe+F8b5Xd",
+	"SxO/lkdrG2ude6SLdK4ezWt+Ba/RZsPBAzjT3tqwZ2h7hvb7dTNt5GXVZg5IMdxUnwmhnjYmu+bl6wTA",
+	"VyFEsTHBiLHBPJaJUKVcdCwd40WKhbQZbwapqW9jMiSHQiSM8qeFUR3TWZzoVY7TWyhSM6UZ8yOsMpoE",
+	"vVbzyDwEf7da7U6e+dNpdZ+vOImKNoZVbXRPT09O3DaOVzLFZPwLw7SiHRxDeic31cHBecKG0dHUbmBI",
+	"KMEVae7Z+V419QZXPjPIbAXrgY+P9cpsZloHacZuY7YAsMon8f14kN9oXora+tURC24mblmI4H+mBrDA",
+	"PwoszJGpvb2uruK4/Yz1N09t2pFtRvF4zDLGscKKZW5khKXSF8HVb5aVqmnEz9D15kVBr334vIUfzGMI",
+	"kEyLvM3jk9MwUCLoBSOsjoZPDN0n2sUTVw4LPzzsPu+UEkDh5zwZ9XOQp70EvVY+JmdAV7phpS8HqGt6",
+	"Xx9G1JyLzWiGupt/UyzDvZdxf4/Ze8wclpzRr99h1beQe5qrIrS4cAO0ZoyCWXNp6ned5Uir8HMS3zJJ",
+	"qCSJ4BMLF7OgyQ0Rtyzrc1vBX0IFAwkIVYxxIviIhQAeA/h6UH4FjKcTwSR0upjGCdP9QfCPZpdTkUR9",
+	"PmYLHBsngySexWoQEppIYcre6zawKAtA9VEy4OxODXoGEY3NhOa74kZC8ZE+H+ozwyLC55DhABno1pZr",
+	"q5P4InERzMKs5q9fj+TSqUcNcLcIdqznT0xMl9a1nE96YfSpKoNrFTjAFcg4BkR5Q3kIpzhJuRzGp1bj",
+	"9KzxI22Me81+/1O/f3X1p1qlL4rJcZycuaPLQ6cVIy60ysdVJslHgQV7btiSDNkk5jL3jEuGAMVN8q5O",
+	"2ZGT0WG7Ysw3bHmdZmwc39WuNeKvLVK7tIg9xZZ+plROH1glJa8UUXfF/8qWr/XzX7CUyCbsbwNaYrH9",
+	"NoF3U6muNb/y17n4xzZ8bwCLMp2A0SPKzQFrsN5aDLM/ryvdI8qjOMI4S0/pj/Xpnha/eaa7obLHbzjr",
+	"qzDgiH7VkScq2AFcBGi5DrgIHum9XWAvT5XDNl0M+TLyh/nqy1kGbBcHn2/YcmvElhOKBdVy2CjW4gvl",
+	"bFGAETCusqULQICPboEgKPTUfRjW/nw80t7/o8gmxuBm6cp7pqoT+ivI8aFlRL4KsWC3C7HSbI4/72/B",
+	"/Slfs45vPKyPC9yqJMRnUK3Fre6o7y2nuOOaGrVyIEErARttWK49U0bx/hXKOF5VJBX/ZC0dgLEf8wnU",
+	"aQ3dYpfPypc7GEKUKCvA5D3HtGEstgp5wyC62FpVkBiVX/+6dbz+EdAfi1pZQYBcOphGfY4ikKKK9QgX",
+	"ZHA+bkAwB2RYLSivSknWDMzl1g8Ed3f1nfqG44SOcsDZJ4ZsN2nYOWsWSXStFzOXmKJywcQVhe13e9OY",
+	"k7DxotlpA6z9vPJ827JrVJEhG9EZK9EmJspbAt1fSntL/NctGV/kSdbGAse9oTDOxWt1R0U3lFd/iWUV",
+	"xJhwsUAzeMxHzLF7P5OavWfqhbli0CaM9eFoxhyk92d+IPlLGMCj+apIY/1qKwyi+SyVYDYGlDzwG3af",
+	"a36oR3EdZSLFBxMh1bXzIny29ebt5zEdmY8pwypxvXaIPltjIpxnEsNT2u1uGIwysYiMC9MUW4e/bxhL",
+	"WXaN9VKwQSzeDn9ycQ3sGv4cwjXXslUV9QyOwUeLnmL9i6n0Zn9Cn6qF1S7sluYD1LvrHbbbna6D+0sD",
+	"p4fu0fPjtuuY7baOu+1NSd6m1c7z43ZXyzq2xO41UIi/Lu4/ypUVi95bx63Tld7hC9M7tL0KE23vy95R",
+	"u30aBuw2HimznD+LmOMalzCOM0FnEkSzltsZ+JWLy6qlj8sNE7ewT3pP5xy3Tf96GAYLGiskBFh3Tf36",
+	"l9KET3otvEvrq1dwDiruPIwBkHuY+99SkzGbsAnbHjh3NTut8uhoATvOiGSjDDhoxkAIv2Gp8uNWfMR+",
+	"vriL8AldKbnk6z8n4bZqRlUtOFKrrVeaiRlTUzaXTjMZo9Eu2OKwwtuN/7jh+9rRe3msLI+B/V/ZU1q7",
+	"yppTUm0qksjmgWm2YCtdxZLIqVgYJ7bgI08taTwpQMK/aW217Qdyp+N4ztN5zbrQ7Qeq5Q9mLUAyGdTA",
+	"/mKV5N6xBe7ppqqLWMzIIZwvV7PtjcAV3fZ6/ty+Etperf5j4r8rw0uriq0hqz/4rPnEFncrGq5MMkg8",
+	"4Y2YF0VRSaxCW8yQCwiAw0okPu9qBYOvYAzPJNRQaq7UL3MYmsfiDf9tMnnXCILag3Dsvb9PA4ZxK27q",
+	"HEatuZtrqcoT/L/mkcfqNzSNg17QbraarSAMJkK3LtrNznHTFOTHgQS3+Ejtq96Or+Kmz21vpgcTpIHV",
+	"jEAwPLs431sLHlF2c63A3W1OMZbscBM02VUSN4iGK7RtvjMmu2qmbeKKsZiyflLizjpPal4+z5KgFxyA",
+	"oG5GttraG+PNMfDDYOgilNywZUgoOg7BaGuBEJ0MRGtUrHK1wgRKsMjNtaBZ39s/gS6T41MBuAXqNynN",
+	"lHXl3LClOxp0h4br03PCrEKbiDRlS0IzZt1E+XcTUZqfMQL6RkgVmdI0ZbrRqViQ2Xw0tc0tnUasFciz",
+	"RiAVGLs53PTOa4Zr+Vc2zYT+VYvxLBk7bxmiu7+6//8DAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

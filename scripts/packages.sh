@@ -8,6 +8,7 @@ packages=(
 	nftables conntrack iproute2     # the tests' oracles
 	keepalived                      # the pair of docs/integration.md
 	curl                            # the tour of docs/api.md
+	chromium fonts-dejavu-core      # make test-browser
 	shellcheck                      # make lint
 	qemu-system-x86 busybox-static cpio kmod xz-utils # make test-vm
 	systemd rpm rpm2cpio procps # make test-package

@@ -1,0 +1,147 @@
+// The backends, what they do, and what can be done with them.
+import type { Backend, BackendStats, Service, ServiceStats } from "../../api/types.ts";
+import { ago, count } from "../../lib/format.ts";
+import { href } from "../../lib/route.ts";
+import { WriteButton } from "../../parts/button.tsx";
+import type { Deed } from "./deeds.ts";
+import { Drain } from "./drain.tsx";
+
+interface Props {
+  service: Service;
+  stats: ServiceStats | undefined;
+  onDeed: (deed: Deed) => unknown;
+  onWeigh: (name: string, weight: number) => void;
+}
+
+export function BackendTable({ service, stats, onDeed, onWeigh }: Props) {
+  return (
+    <div class="table-box card">
+      <table class="stacking" aria-label="Backends">
+        <thead>
+          <tr>
+            <th scope="col">Backend</th>
+            <th scope="col">Address</th>
+            <th scope="col" class="number">
+              Weight
+            </th>
+            <th scope="col" class="number">
+              Sessions
+            </th>
+            <th scope="col" class="number">
+              Flows
+            </th>
+            <th scope="col">
+              <span class="visually-hidden">Actions</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {service.backends.map((b) => (
+            <Row
+              key={b.name}
+              service={service.name}
+              backend={b}
+              stats={stats?.backends.find((s) => s.name === b.name)}
+              onDeed={onDeed}
+              onWeigh={onWeigh}
+            />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+interface RowProps {
+  service: string;
+  backend: Backend;
+  stats: BackendStats | undefined;
+  onDeed: (deed: Deed) => unknown;
+  onWeigh: (name: string, weight: number) => void;
+}
+
+const words = { up: "up", drain: "draining", down: "down" };
+
+function Row({ service, backend, stats, onDeed, onWeigh }: RowProps) {
+  const { name, admin, weight } = backend;
+  const state = stats?.state ?? backend.state;
+  const left = stats?.sessions;
+  const since = stats?.draining_since;
+  return (
+    <tr data-testid="backend-row" data-backend={name} data-state={state}>
+      <th scope="row">
+        <span class={`chip ${state}`}>{name}</span>{" "}
+        <span class="state-text">
+          {words[state]}
+          {admin === "up" && state === "down" && " by its probes"}
+          {admin === "drain" && state === "down" && ": drained"}
+        </span>
+        {admin === "drain" && state === "drain" && (
+          <Drain name={name} left={left} since={since} key={since ?? ""} />
+        )}
+        {since !== undefined && <span class="state-text">since {ago(since, Date.now())}</span>}
+      </th>
+      <td data-label="Address" class="mono">
+        {(backend.addresses ?? [backend.address]).join(", ")}{" "}
+        <span class="muted">:{backend.port}</span>
+      </td>
+      <td class="number" data-label="Weight">
+        {weight}
+      </td>
+      <td class="number" data-label="Sessions">
+        <a
+          href={href(["sessions"], { service, backend: name })}
+          data-testid="sessions-left"
+          data-value={left}
+          aria-label={`Sessions on ${name}: ${left === undefined ? "unknown" : count(left)}`}
+        >
+          {left === undefined ? "–" : count(left)}
+        </a>
+      </td>
+      <td class="number" data-label="Flows">
+        {stats === undefined ? "–" : count(stats.packets)}
+      </td>
+      <td class="row-actions">
+        <Actions name={name} admin={admin} weight={weight} onDeed={onDeed} onWeigh={onWeigh} />
+      </td>
+    </tr>
+  );
+}
+
+type ActionProps = Pick<RowProps, "onDeed" | "onWeigh"> &
+  Pick<Backend, "name" | "admin" | "weight">;
+
+function Actions({ name, admin, weight, onDeed, onWeigh }: ActionProps) {
+  const to = (verb: string, next: Backend["admin"], look = "") => (
+    <WriteButton
+      class={look}
+      label={`${verb} ${name}`}
+      onClick={() => onDeed({ kind: "admin", name, admin: next })}
+    >
+      {verb}
+    </WriteButton>
+  );
+  return (
+    <>
+      {admin === "up" && to("Drain", "drain")}
+      {admin === "drain" && to("Undrain", "up")}
+      {admin === "down" ? to("Bring up", "up") : to("Take down", "down", "quiet")}
+      <WriteButton
+        class="quiet"
+        label={`Re-weight ${name}`}
+        onClick={() => {
+          onWeigh(name, weight);
+        }}
+      >
+        Re-weight
+      </WriteButton>
+      <WriteButton
+        class="quiet danger"
+        label={`Remove ${name}`}
+        onClick={() => onDeed({ kind: "remove", name })}
+      >
+        Remove
+      </WriteButton>
+    </>
+  );
+}
