@@ -221,7 +221,8 @@ func TestExternalSaysWhatLacks(t *testing.T) {
 		{"a rule less", []request{flushChain(TableName, "bound")}, "chain bound lacks rules: meta mark set meta mark & 0xffff0000"},
 		{"a rule more", []request{addRule(TableName, steer.Name, &Rule{Exprs: counter()})}, ""},
 		{
-			"a map less", []request{flushChain(TableName, steer.Name), delMap(TableName, deny.Name)},
+			"a map less",
+			[]request{flushChain(TableName, steer.Name), delMap(TableName, deny.Name)},
 			"map " + deny.Name + " is missing: type ipv4_addr",
 		},
 		{"a map of another make", []request{
