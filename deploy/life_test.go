@@ -118,8 +118,15 @@ func TestPackageLife(t *testing.T) {
 		name string
 		do   func(*testing.T)
 	}{
-		{"install", install}, {"configure", configure}, {"upgrade", upgrade(os.Getenv("ROAMLB_DEB"), "v0.0.2")}, {"crash", crash}, {"hang", hang},
-		{"downgrade", upgrade(os.Getenv("ROAMLB_OLD_DEB"), "v0.0.1")}, {"stop and start", stopAndStart}, {"remove", remove}, {"purge", purge},
+		{"install", install},
+		{"configure", configure},
+		{"upgrade", upgrade(os.Getenv("ROAMLB_DEB"), "v0.0.2")},
+		{"crash", crash},
+		{"hang", hang},
+		{"downgrade", upgrade(os.Getenv("ROAMLB_OLD_DEB"), "v0.0.1")},
+		{"stop and start", stopAndStart},
+		{"remove", remove},
+		{"purge", purge},
 	} {
 		begin := time.Now()
 		if !t.Run(step.name, step.do) {
