@@ -226,7 +226,7 @@ func TestRuleset(t *testing.T) {
 	seed := fmt.Sprintf("seed %#x", w.daemon.State().Services[0].Seed)
 	w.do("GET", "/v1/ruleset", nil, "Accept", "application/json").want(t, 200, `{"text":"table inet roamlb {`, seed)
 	w.do("GET", "/v1/ruleset?form=print", nil).want(t, 200, "flush chain inet roamlb prerouting-steer", "seed 0x")
-	w.do("GET", "/v1/ruleset?form=other", nil).want(t, 400, "form")
+	w.do("GET", "/v1/ruleset?form=other", nil).want(t, 422, "form")
 	reader := w.readToken()
 	w.doWith(reader, "GET", "/v1/ruleset?form=print", nil).want(t, 403, "may only read")
 	if a := w.doWith(reader, "GET", "/v1/ruleset", nil).want(t, 200, "chain prerouting-steer {"); strings.Contains(string(a.text), seed) {

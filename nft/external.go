@@ -69,7 +69,7 @@ func (r *Ruleset) require(want *Table) error {
 	if lacks, chains := lacking(shown, want.static()); len(lacks) > 0 {
 		r.found = nil
 		var text strings.Builder
-		if err := want.only(chains).Print(&text); err != nil {
+		if err := want.print(&text, chains); err != nil {
 			return err
 		}
 		return &RulesError{Lacks: lacks, Rules: text.String()}

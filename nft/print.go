@@ -4,15 +4,22 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Print writes what of the table is static as a file for `nft -f`: maps without
 // elements, chains, rules. It may be loaded any number of times, and over what is
 // there: maps keep what they hold, chains get their rules anew, all in one
 // transaction.
-func (t *Table) Print(w io.Writer) error {
+func (t *Table) Print(w io.Writer) error { return t.print(w, nil) }
+
+// print writes the file with some of the chains; nil: with all.
+func (t *Table) print(w io.Writer, only map[string]bool) error {
 	l := t.static()
-	l.findKeys()
+	l.findKeys() // by all rules, or nft takes a map for another than the one it knows
+	if only != nil {
+		l.chains = slices.DeleteFunc(l.chains, func(c *shownChain) bool { return !only[c.name] })
+	}
 	st := style{stateless: true, loadable: true}
 	b := bufio.NewWriter(w) // keeps an error until Flush
 	lines := func(lines ...string) {
@@ -81,15 +88,4 @@ func (t *Table) declarations() []request {
 		}
 	}
 	return reqs
-}
-
-// only is the table with some of its chains. Its maps may be declared again.
-func (t *Table) only(chains map[string]bool) *Table {
-	some := &Table{Name: t.Name, Timeouts: t.Timeouts, Maps: t.Maps}
-	for _, c := range t.Chains {
-		if chains[c.Name] {
-			some.Chains = append(some.Chains, c)
-		}
-	}
-	return some
 }
