@@ -17,16 +17,19 @@ function RingShares({ ring }: { ring: Ring }) {
   return (
     <div class="ring">
       <div class="share-bar" aria-hidden="true">
-        {ring.shares.map((s, i) => (
-          <span
-            key={s.backend}
-            class={`share-part hue-${String(i % 8)}`}
-            style={{ width: `${String(s.share * 100)}%` }}
-            title={s.backend}
-          >
-            {s.share > 0.08 ? s.backend : ""}
-          </span>
-        ))}
+        {ring.shares.map(
+          (s, i) =>
+            s.slots > 0 && (
+              <span
+                key={s.backend}
+                class={`share-part hue-${String(i % 8)}`}
+                style={{ width: `${String(s.share * 100)}%` }}
+                title={s.backend}
+              >
+                {s.share > 0.08 ? s.backend : ""}
+              </span>
+            ),
+        )}
       </div>
       <div class="table-box">
         <table aria-label={`Ring shares ${family}`}>

@@ -1,6 +1,6 @@
 // The backends, what they do, and what can be done with them.
 import type { Backend, BackendStats, Service, ServiceStats } from "../../api/types.ts";
-import { ago, count } from "../../lib/format.ts";
+import { count, duration } from "../../lib/format.ts";
 import { href } from "../../lib/route.ts";
 import { WriteButton } from "../../parts/button.tsx";
 import type { Deed } from "./deeds.ts";
@@ -75,11 +75,11 @@ function Row({ service, backend, stats, onDeed, onWeigh }: RowProps) {
           {words[state]}
           {admin === "up" && state === "down" && " by its probes"}
           {admin === "drain" && state === "down" && ": drained"}
+          {since !== undefined &&
+            state === "drain" &&
+            ` for ${duration((Date.now() - Date.parse(since)) / 1000)}`}
         </span>
-        {admin === "drain" && state === "drain" && (
-          <Drain name={name} left={left} since={since} key={since ?? ""} />
-        )}
-        {since !== undefined && <span class="state-text">since {ago(since, Date.now())}</span>}
+        {admin === "drain" && state === "drain" && <Drain name={name} left={left} />}
       </th>
       <td data-label="Address" class="mono">
         {(backend.addresses ?? [backend.address]).join(", ")}{" "}

@@ -2,6 +2,8 @@
 import { useEffect, useState } from "preact/hooks";
 import { api, ask } from "../../api/client.ts";
 import type { Problem, Service } from "../../api/types.ts";
+import { configVersion } from "../../live/connection.ts";
+import { useStore } from "../../live/store.ts";
 import { go } from "../../live/location.ts";
 import { href } from "../../lib/route.ts";
 import { mergePatch } from "../../lib/patch.ts";
@@ -20,6 +22,9 @@ interface Begun {
 function useBegun(name: string) {
   const [begun, setBegun] = useState<Begun | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
+  // What went wrong may be right when something has changed.
+  const version = useStore(configVersion);
+  const again = problem === null ? 0 : version;
   useEffect(() => {
     const end = new AbortController();
     setBegun(null);
@@ -30,6 +35,7 @@ function useBegun(name: string) {
     void ask(call).then((answer) => {
       if (answer.ok) {
         setBegun({ service: answer.data, etag: answer.etag });
+        setProblem(null);
       } else if (!end.signal.aborted) {
         setProblem(answer.problem);
       }
@@ -37,7 +43,7 @@ function useBegun(name: string) {
     return () => {
       end.abort();
     };
-  }, [name]);
+  }, [name, again]);
   return { begun, setBegun, problem };
 }
 
