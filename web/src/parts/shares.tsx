@@ -1,6 +1,7 @@
 // The ring's shares against what the weights ask for.
 import type { Ring } from "../api/types.ts";
 import { count, percent } from "../lib/format.ts";
+import { TableBox } from "./tablebox.tsx";
 
 export function Shares({ rings }: { rings: readonly Ring[] }) {
   return (
@@ -31,7 +32,7 @@ function RingShares({ ring }: { ring: Ring }) {
             ),
         )}
       </div>
-      <div class="table-box">
+      <TableBox label={`Ring shares ${family}`} card={false}>
         <table aria-label={`Ring shares ${family}`}>
           <thead>
             <tr>
@@ -64,7 +65,7 @@ function RingShares({ ring }: { ring: Ring }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </TableBox>
     </div>
   );
 }

@@ -5,6 +5,7 @@ import { href } from "../../lib/route.ts";
 import { WriteButton } from "../../parts/button.tsx";
 import type { Deed } from "./deeds.ts";
 import { Drain } from "./drain.tsx";
+import { TableBox } from "../../parts/tablebox.tsx";
 
 interface Props {
   service: Service;
@@ -15,7 +16,7 @@ interface Props {
 
 export function BackendTable({ service, stats, onDeed, onWeigh }: Props) {
   return (
-    <div class="table-box card">
+    <TableBox label="Backends">
       <table class="stacking" aria-label="Backends">
         <thead>
           <tr>
@@ -48,7 +49,7 @@ export function BackendTable({ service, stats, onDeed, onWeigh }: Props) {
           ))}
         </tbody>
       </table>
-    </div>
+    </TableBox>
   );
 }
 

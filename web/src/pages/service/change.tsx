@@ -22,28 +22,34 @@ interface Begun {
 function useBegun(name: string) {
   const [begun, setBegun] = useState<Begun | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
-  // What went wrong may be right when something has changed.
+  const [tries, setTries] = useState(0);
   const version = useStore(configVersion);
-  const again = problem === null ? 0 : version;
+  useEffect(() => {
+    if (problem !== null && begun === null) {
+      setTries(tries + 1); // something has changed: it may be there now
+    }
+  }, [version]);
   useEffect(() => {
     const end = new AbortController();
-    setBegun(null);
     const call = api.GET("/v1/services/{service}", {
       params: { path: { service: name } },
       signal: end.signal,
     });
     void ask(call).then((answer) => {
+      if (end.signal.aborted) {
+        return;
+      }
       if (answer.ok) {
         setBegun({ service: answer.data, etag: answer.etag });
         setProblem(null);
-      } else if (!end.signal.aborted) {
+      } else {
         setProblem(answer.problem);
       }
     });
     return () => {
       end.abort();
     };
-  }, [name, again]);
+  }, [name, tries]);
   return { begun, setBegun, problem };
 }
 
