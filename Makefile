@@ -69,8 +69,9 @@ test-vm: program ## the data-plane tests under Debian's kernel in QEMU, at a ten
 
 test-long: export ROAMLB_LONG = 1
 test-long: export ROAMLB_SCALE ?= 1
-test-long: need-go ## the data-plane tests with all their repetitions, up to an hour
+test-long: need-go ## the data-plane tests with all their repetitions, the dashboard's; an hour and more
 	@$(REPORT) $(GOTEST) -timeout 60m $(dataplane)
+	$(if $(WEB),@$(MAKE) test-browser)
 
 test-life: need-node web/node_modules/.package-lock.json program ## the TypeScript client against the daemon, with real packets
 	@scripts/life.sh
