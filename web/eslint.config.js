@@ -30,6 +30,11 @@ export default defineConfig(
         "error",
         { checksVoidReturn: { attributes: false } },
       ],
+      // node's test() answers with a promise that only it waits for.
+      "@typescript-eslint/no-floating-promises": [
+        "error",
+        { allowForKnownSafeCalls: [{ from: "package", name: "test", package: "node:test" }] },
+      ],
       "no-restricted-properties": ["error", ...markup.map((property) => ({ property }))],
       "no-restricted-syntax": [
         "error",

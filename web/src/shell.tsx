@@ -13,17 +13,10 @@ export function Shell({ identity }: { identity: Identity }) {
   const now = useStore(route);
   const main = useRef<HTMLElement>(null);
   const path = now.path.join("/");
-  const first = useRef(true);
   const refusal = useRefusal();
 
-  // Whoever hears or tabs through pages starts each at its heading.
   useEffect(() => {
-    if (first.current) {
-      first.current = false;
-      return;
-    }
     window.scrollTo(0, 0);
-    main.current?.focus({ preventScroll: true });
   }, [path]);
 
   return (

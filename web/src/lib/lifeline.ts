@@ -55,6 +55,7 @@ const reasons: Record<string, string> = {
   "never-replied": "it had never been answered",
   immediate: "at once, as configured",
   reconciled: "found by comparison with the kernel's table",
+  placed: "it was placed elsewhere",
   "backend-removed": "its backend was removed",
 };
 

@@ -34,7 +34,8 @@ const severity = { bad: 0, warn: 1, ok: 2 };
 
 /** Services in the order that an operator looks at them: what is wrong first. */
 export function worstFirst<T extends Backends & { name: string }>(services: readonly T[]): T[] {
-  return [...services].sort(
-    (a, b) => severity[stateOf(a).level] - severity[stateOf(b).level] || (a.name < b.name ? -1 : 1),
-  );
+  return services
+    .map((service) => ({ service, rank: severity[stateOf(service).level] }))
+    .sort((a, b) => a.rank - b.rank || (a.service.name < b.service.name ? -1 : 1))
+    .map(({ service }) => service);
 }

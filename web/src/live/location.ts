@@ -4,7 +4,11 @@ import { Store } from "./store.ts";
 
 export const route = new Store<Route>(parseRoute(window.location.hash));
 
+/** Whether somebody has gone from a page to another: then a heading is to be read. */
+export let moved = false;
+
 window.addEventListener("hashchange", () => {
+  moved = true;
   route.set(parseRoute(window.location.hash));
 });
 

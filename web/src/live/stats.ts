@@ -13,7 +13,7 @@ export interface Point extends Rates {
 export interface Live {
   stats: Stats;
   look: Look;
-  before: Look | null; // of the same run of the daemon
+  before: Look | null; // some seconds earlier, of the same run of the daemon
   rates: Rates | null;
 }
 
@@ -22,6 +22,9 @@ export const live = new Store<Live | null>(null);
 
 /** The rates of the last five minutes. It changes in place, with live. */
 export const history = new Ring<Point>(300);
+
+/** Rates are of a few seconds: over a single one they would jump. */
+const looks = new Ring<Look>(4);
 
 const every = 1_000;
 
@@ -40,8 +43,11 @@ export async function followStats(signal: AbortSignal): Promise<void> {
 
 function take(stats: Stats, at: number): void {
   const look = lookAt(stats, at);
-  const last = live.value?.look ?? null;
-  const before = last?.started === look.started ? last : null;
+  if (looks.list().at(-1)?.started !== look.started) {
+    looks.clear(); // another run of the daemon counts from 0
+  }
+  const before = looks.list()[0] ?? null;
+  looks.add(look);
   const rates = before === null ? null : ratesOf(before, look);
   if (rates !== null) {
     history.add({ at: at / 1000, ...rates });

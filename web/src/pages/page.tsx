@@ -39,7 +39,8 @@ export function Page({ route }: { route: Route }): VNode {
     case "ruleset":
       return <Ruleset />;
     case "events":
-      return <Events query={route.query} />;
+      // Another query is another log; what is typed there does not change it.
+      return <Events key={JSON.stringify([...route.query])} query={route.query} />;
     case "host":
       return <Host />;
     case "tokens":
@@ -62,7 +63,7 @@ function servicePage(name: string | undefined, part: string | undefined): VNode 
     case "show":
       return <Service name={name} />;
     case "edit":
-      return <ChangeService name={name} />;
+      return <ChangeService key={name} name={name} />;
     case "backends":
       return <Backends service={name} />;
     default:

@@ -11,6 +11,7 @@ import { SelectField, TextField } from "../parts/fields.tsx";
 import { Form } from "../parts/form.tsx";
 import { Heading } from "../parts/heading.tsx";
 import { Empty, Loading, ProblemNote } from "../parts/states.tsx";
+import { TableBox } from "../parts/tablebox.tsx";
 
 export function Tokens() {
   const may = useIdentity()?.scope === "write";
@@ -48,7 +49,7 @@ function List() {
       {tokens.data === null ? (
         tokens.loading && <Loading />
       ) : (
-        <div class="table-box card">
+        <TableBox label="Tokens">
           <table class="stacking" aria-label="Tokens">
             <thead>
               <tr>
@@ -83,7 +84,7 @@ function List() {
               ))}
             </tbody>
           </table>
-        </div>
+        </TableBox>
       )}
       {revoking !== "" && (
         <Revoke

@@ -83,6 +83,12 @@ export function ByteGrid({ label, bytes, marks, onSelect, testid }: Props) {
       ? {}
       : {
           onKeyDown: move,
+          onFocusIn: (event: FocusEvent) => {
+            const at = event.target instanceof HTMLElement ? event.target.dataset["at"] : undefined;
+            if (at !== undefined) {
+              setFocus(Number(at));
+            }
+          },
           onPointerDown: (event: PointerEvent) => {
             const at = byteUnder(event);
             if (at !== null) {

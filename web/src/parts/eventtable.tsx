@@ -6,6 +6,7 @@ import { count, duration, time } from "../lib/format.ts";
 import { shortKey } from "../lib/hex.ts";
 import { href } from "../lib/route.ts";
 import { Empty } from "./states.tsx";
+import { TableBox } from "./tablebox.tsx";
 
 const page = 100;
 
@@ -20,7 +21,7 @@ export function EventTable({ events }: { events: readonly Happening[] }) {
   }
   return (
     <>
-      <div class="table-box card">
+      <TableBox label="Events">
         <table class="stacking log" aria-label="Events">
           <thead>
             <tr>
@@ -37,7 +38,7 @@ export function EventTable({ events }: { events: readonly Happening[] }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </TableBox>
       {events.length > shown && (
         <p class="more">
           <button

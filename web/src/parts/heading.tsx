@@ -1,6 +1,7 @@
 // A page's heading, which is also the window's title.
 import type { ComponentChildren } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
+import { moved } from "../live/location.ts";
 
 interface Props {
   title: string;
@@ -11,8 +12,12 @@ interface Props {
 }
 
 export function Heading({ title, above = [], children, lead }: Props) {
+  const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     document.title = `${title} · roamlb`;
+    if (moved) {
+      heading.current?.focus({ preventScroll: true });
+    }
   }, [title]);
   return (
     <div class="heading">
@@ -27,7 +32,9 @@ export function Heading({ title, above = [], children, lead }: Props) {
         </p>
       )}
       <div class="heading-row">
-        <h1>{title}</h1>
+        <h1 ref={heading} tabIndex={-1}>
+          {title}
+        </h1>
         <div class="actions">{children}</div>
       </div>
       {lead !== undefined && <p class="lead">{lead}</p>}

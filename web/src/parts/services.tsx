@@ -7,6 +7,7 @@ import { stateOf, worstFirst } from "../lib/state.ts";
 import { serviceRates, type Look } from "../live/rates.ts";
 import { Empty } from "./states.tsx";
 import { WriteLink } from "./button.tsx";
+import { TableBox } from "./tablebox.tsx";
 
 const page = 50;
 const chips = 8;
@@ -42,7 +43,7 @@ export function ServiceTable({ services, before, look, filter }: Props) {
   }
   return (
     <>
-      <div class="table-box card">
+      <TableBox label="Services">
         <table class="stacking" aria-label="Services">
           <thead>
             <tr>
@@ -68,7 +69,7 @@ export function ServiceTable({ services, before, look, filter }: Props) {
             ))}
           </tbody>
         </table>
-      </div>
+      </TableBox>
       {found.length > shown && (
         <p class="more">
           <button

@@ -1,6 +1,7 @@
 // The ring's shares against what the weights ask for.
 import type { Ring } from "../api/types.ts";
 import { count, percent } from "../lib/format.ts";
+import { TableBox } from "./tablebox.tsx";
 
 export function Shares({ rings }: { rings: readonly Ring[] }) {
   return (
@@ -17,18 +18,21 @@ function RingShares({ ring }: { ring: Ring }) {
   return (
     <div class="ring">
       <div class="share-bar" aria-hidden="true">
-        {ring.shares.map((s, i) => (
-          <span
-            key={s.backend}
-            class={`share-part hue-${String(i % 8)}`}
-            style={{ width: `${String(s.share * 100)}%` }}
-            title={s.backend}
-          >
-            {s.share > 0.08 ? s.backend : ""}
-          </span>
-        ))}
+        {ring.shares.map(
+          (s, i) =>
+            s.slots > 0 && (
+              <span
+                key={s.backend}
+                class={`share-part hue-${String(i % 8)}`}
+                style={{ width: `${String(s.share * 100)}%` }}
+                title={s.backend}
+              >
+                {s.share > 0.08 ? s.backend : ""}
+              </span>
+            ),
+        )}
       </div>
-      <div class="table-box">
+      <TableBox label={`Ring shares ${family}`} card={false}>
         <table aria-label={`Ring shares ${family}`}>
           <thead>
             <tr>
@@ -61,7 +65,7 @@ function RingShares({ ring }: { ring: Ring }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </TableBox>
     </div>
   );
 }

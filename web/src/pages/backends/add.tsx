@@ -1,5 +1,6 @@
 // The form of a new backend.
 import { useState } from "preact/hooks";
+import { ofBackend } from "../../api/faults.ts";
 import type { BackendInput, Problem } from "../../api/types.ts";
 import { WriteButton } from "../../parts/button.tsx";
 import { TextField } from "../../parts/fields.tsx";
@@ -14,19 +15,6 @@ interface Props {
 
 const fields = ["/name", "/addresses", "/port", "/weight"];
 
-/** The preview has a backend as the last of a service's: its faults are the form's. */
-function relative(problem: Problem | null): Problem | null {
-  if (problem?.errors === undefined) {
-    return problem;
-  }
-  const errors = problem.errors.map((fault) =>
-    fault.pointer === undefined
-      ? fault
-      : { ...fault, pointer: fault.pointer.replace(/^\/backends\/\d+/, "") },
-  );
-  return { ...problem, errors };
-}
-
 export function AddBackend({ problem, onClose, onAdd }: Props) {
   const [draft, setDraft] = useState(noBackend);
   return (
@@ -34,7 +22,7 @@ export function AddBackend({ problem, onClose, onAdd }: Props) {
       <h2>New backend</h2>
       <Form
         label="New backend"
-        problem={relative(problem)}
+        problem={ofBackend(problem)}
         fields={fields}
         onSubmit={() => onAdd(backendOf(draft) as unknown as BackendInput)}
       >

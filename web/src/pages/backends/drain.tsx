@@ -5,7 +5,6 @@ import { count, plural } from "../../lib/format.ts";
 interface Props {
   name: string;
   left: number | undefined;
-  since: string | undefined;
 }
 
 export function Drain({ name, left }: Props) {
@@ -17,7 +16,7 @@ export function Drain({ name, left }: Props) {
   most.current = Math.max(most.current, left, 1);
   const gone = 1 - left / most.current;
   return (
-    <span class="drain">
+    <span class="draining">
       <span
         class="bar"
         role="progressbar"

@@ -1,5 +1,6 @@
 // Another weight for a backend.
 import { useState } from "preact/hooks";
+import { ofBackend } from "../../api/faults.ts";
 import type { Problem } from "../../api/types.ts";
 import { numberOf } from "../../lib/key.ts";
 import { WriteButton } from "../../parts/button.tsx";
@@ -16,14 +17,6 @@ interface Props {
 
 const fields = ["/weight"];
 
-function relative(problem: Problem | null): Problem | null {
-  const errors = problem?.errors?.map((fault) => ({
-    ...fault,
-    pointer: fault.pointer?.replace(/^\/backends\/\d+/, "") ?? "",
-  }));
-  return problem === null || errors === undefined ? problem : { ...problem, errors };
-}
-
 export function Reweight({ name, weight, problem, onClose, onWeight }: Props) {
   const [text, setText] = useState(String(weight));
   return (
@@ -31,7 +24,7 @@ export function Reweight({ name, weight, problem, onClose, onWeight }: Props) {
       <h2>Weight of {name}</h2>
       <Form
         label={`Weight of ${name}`}
-        problem={relative(problem)}
+        problem={ofBackend(problem)}
         fields={fields}
         // What is no number the server refuses, and says why.
         onSubmit={() => onWeight(numberOf(text) as number)}

@@ -1,10 +1,11 @@
 // The backends, what they do, and what can be done with them.
 import type { Backend, BackendStats, Service, ServiceStats } from "../../api/types.ts";
-import { ago, count } from "../../lib/format.ts";
+import { count, duration } from "../../lib/format.ts";
 import { href } from "../../lib/route.ts";
 import { WriteButton } from "../../parts/button.tsx";
 import type { Deed } from "./deeds.ts";
 import { Drain } from "./drain.tsx";
+import { TableBox } from "../../parts/tablebox.tsx";
 
 interface Props {
   service: Service;
@@ -15,7 +16,7 @@ interface Props {
 
 export function BackendTable({ service, stats, onDeed, onWeigh }: Props) {
   return (
-    <div class="table-box card">
+    <TableBox label="Backends">
       <table class="stacking" aria-label="Backends">
         <thead>
           <tr>
@@ -48,7 +49,7 @@ export function BackendTable({ service, stats, onDeed, onWeigh }: Props) {
           ))}
         </tbody>
       </table>
-    </div>
+    </TableBox>
   );
 }
 
@@ -75,11 +76,11 @@ function Row({ service, backend, stats, onDeed, onWeigh }: RowProps) {
           {words[state]}
           {admin === "up" && state === "down" && " by its probes"}
           {admin === "drain" && state === "down" && ": drained"}
+          {since !== undefined &&
+            state === "drain" &&
+            ` for ${duration((Date.now() - Date.parse(since)) / 1000)}`}
         </span>
-        {admin === "drain" && state === "drain" && (
-          <Drain name={name} left={left} since={since} key={since ?? ""} />
-        )}
-        {since !== undefined && <span class="state-text">since {ago(since, Date.now())}</span>}
+        {admin === "drain" && state === "drain" && <Drain name={name} left={left} />}
       </th>
       <td data-label="Address" class="mono">
         {(backend.addresses ?? [backend.address]).join(", ")}{" "}

@@ -1,9 +1,9 @@
 // What would happen to a packet, and why.
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api, ask } from "../../api/client.ts";
 import type { Explanation, Problem } from "../../api/types.ts";
 import { parseHex } from "../../lib/hex.ts";
-import { href } from "../../lib/route.ts";
+import { href, parseRoute } from "../../lib/route.ts";
 import { listenersOf } from "../../lib/listeners.ts";
 import { replace } from "../../live/location.ts";
 import { useResource } from "../../live/resource.ts";
@@ -21,13 +21,18 @@ interface Asked {
 
 const fields = ["/packet", "/client", "/listener", "/form"];
 
-export function Explain({ query }: { query: Map<string, string> }) {
-  const [asked, setAsked] = useState<Asked>(() => ({
+/** What an address asks. */
+function askedBy(query: Map<string, string>): Asked {
+  return {
     packet: query.get("packet") ?? "",
     form: query.get("form") === "ip" ? "ip" : "payload",
     client: query.get("client") ?? "198.51.100.7:40000",
     listener: query.get("listener") ?? "",
-  }));
+  };
+}
+
+export function Explain({ query }: { query: Map<string, string> }) {
+  const [asked, setAsked] = useState<Asked>(() => askedBy(query));
   const [problem, setProblem] = useState<Problem | null>(null);
   const [result, setResult] = useState<{ explanation: Explanation; asked: Asked } | null>(null);
   const listeners = useResource("listeners", (signal) =>
@@ -44,6 +49,17 @@ export function Explain({ query }: { query: Map<string, string> }) {
     }
   }, [first]);
 
+  // Another address, typed or gone back to, asks anew; our own does not.
+  const own = useRef(JSON.stringify([...query]));
+  const text = JSON.stringify([...query]);
+  useEffect(() => {
+    if (text !== own.current) {
+      own.current = text;
+      setAsked(askedBy(query));
+      setResult(null);
+    }
+  }, [text]);
+
   const explain = async () => {
     const { packet, form, client, listener } = asked;
     const places = form === "payload" ? { client: client.trim(), listener: listener.trim() } : {};
@@ -51,9 +67,13 @@ export function Explain({ query }: { query: Map<string, string> }) {
     setProblem(answer.ok ? null : answer.problem);
     setResult(answer.ok ? { explanation: answer.data, asked } : null);
     if (answer.ok) {
-      replace(
-        href(["explain"], { packet: short(packet), form: form === "ip" ? form : "", ...places }),
-      );
+      const to = href(["explain"], {
+        packet: short(packet),
+        form: form === "ip" ? form : "",
+        ...places,
+      });
+      own.current = JSON.stringify([...parseRoute(to).query]);
+      replace(to);
     }
   };
   const hex = parseHex(asked.packet);

@@ -2,6 +2,7 @@
 import { shortKey } from "../../lib/hex.ts";
 import { href } from "../../lib/route.ts";
 import type { Scene } from "../../lib/scene.ts";
+import { TableBox } from "../../parts/tablebox.tsx";
 
 export function SceneTable({ service, scene }: { service: string; scene: Scene }) {
   return (
@@ -9,7 +10,7 @@ export function SceneTable({ service, scene }: { service: string; scene: Scene }
       <summary>
         <h2>The same in words</h2>
       </summary>
-      <div class="table-box">
+      <TableBox label="Sessions in the picture" card={false}>
         <table class="stacking" aria-label="Sessions in the picture">
           <thead>
             <tr>
@@ -43,7 +44,7 @@ export function SceneTable({ service, scene }: { service: string; scene: Scene }
             ))}
           </tbody>
         </table>
-      </div>
+      </TableBox>
     </details>
   );
 }

@@ -2,6 +2,8 @@
 import { useEffect, useState } from "preact/hooks";
 import { api, ask } from "../../api/client.ts";
 import type { Problem, Service } from "../../api/types.ts";
+import { configVersion } from "../../live/connection.ts";
+import { useStore } from "../../live/store.ts";
 import { go } from "../../live/location.ts";
 import { href } from "../../lib/route.ts";
 import { mergePatch } from "../../lib/patch.ts";
@@ -20,24 +22,34 @@ interface Begun {
 function useBegun(name: string) {
   const [begun, setBegun] = useState<Begun | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
+  const [tries, setTries] = useState(0);
+  const version = useStore(configVersion);
+  useEffect(() => {
+    if (problem !== null && begun === null) {
+      setTries(tries + 1); // something has changed: it may be there now
+    }
+  }, [version]);
   useEffect(() => {
     const end = new AbortController();
-    setBegun(null);
     const call = api.GET("/v1/services/{service}", {
       params: { path: { service: name } },
       signal: end.signal,
     });
     void ask(call).then((answer) => {
+      if (end.signal.aborted) {
+        return;
+      }
       if (answer.ok) {
         setBegun({ service: answer.data, etag: answer.etag });
-      } else if (!end.signal.aborted) {
+        setProblem(null);
+      } else {
         setProblem(answer.problem);
       }
     });
     return () => {
       end.abort();
     };
-  }, [name]);
+  }, [name, tries]);
   return { begun, setBegun, problem };
 }
 

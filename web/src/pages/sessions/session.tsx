@@ -23,8 +23,8 @@ interface Props {
   name: string; // its key in hex, or a hash
 }
 
-/** Every second the session is looked at again: it is live state. */
-function useTicks(): number {
+/** Counts the moments at which live state is looked at again. */
+function useTicks(every: number): number {
   const [ticks, setTicks] = useState(0);
   const state = useStore(connection);
   useEffect(() => {
@@ -32,11 +32,11 @@ function useTicks(): number {
       if (state === "live" && !document.hidden) {
         setTicks((n) => n + 1);
       }
-    }, 1_000);
+    }, every);
     return () => {
       clearInterval(timer);
     };
-  }, [state]);
+  }, [state, every]);
   return ticks;
 }
 
@@ -48,7 +48,8 @@ export function SessionPage({ service, name }: Props) {
     ask(api.GET("/v1/services/{service}/sessions/{key}", { params: { path }, signal })),
   );
   const life = useLife(service, name);
-  const ticks = useTicks();
+  // For a hash the daemon looks at all sessions.
+  const ticks = useTicks(name.startsWith("h:") ? 5_000 : 1_000);
   useEffect(() => {
     if (ticks > 0) {
       session.reload();
@@ -84,7 +85,7 @@ export function SessionPage({ service, name }: Props) {
           Forget
         </WriteButton>
       </Heading>
-      <p class="mono whole-key">{name}</p>
+      {shortKey(name) !== name && <p class="mono whole-key">{name}</p>}
       <ProblemNote problem={problem} />
       {!gone && session.data === null && <ProblemNote problem={session.problem} />}
       {gone && (

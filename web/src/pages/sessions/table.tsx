@@ -5,6 +5,7 @@ import { shortKey } from "../../lib/hex.ts";
 import { href } from "../../lib/route.ts";
 import { Empty, Loading, ProblemNote } from "../../parts/states.tsx";
 import type { Pages } from "./pages.ts";
+import { TableBox } from "../../parts/tablebox.tsx";
 
 interface Props {
   service: string;
@@ -29,7 +30,7 @@ export function SessionTable({ service, pages }: Props) {
   const now = Date.now();
   return (
     <>
-      <div class="table-box card" aria-busy={loading}>
+      <TableBox label="Sessions" busy={loading}>
         <table class="stacking" aria-label="Sessions">
           <thead>
             <tr>
@@ -48,7 +49,7 @@ export function SessionTable({ service, pages }: Props) {
             ))}
           </tbody>
         </table>
-      </div>
+      </TableBox>
       <p class="more">
         <button type="button" onClick={onFirst} disabled={number === 1 || loading}>
           First page
