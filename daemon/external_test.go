@@ -176,7 +176,7 @@ func TestExternalRules(t *testing.T) {
 	if errors.As(err, &lacks) && !strings.Contains(lacks.Rules, "seed") {
 		t.Errorf("asked again, a new service answered %v", err)
 	}
-	for _, line := range strings.Split(web, "\n") { // the new service's alone: vpn has others by now
+	for line := range strings.SplitSeq(web, "\n") { // the new service's alone: vpn has others by now
 		if strings.Contains(line, "chain steer4-web") && !strings.Contains(lacks.Rules, line) {
 			t.Errorf("asked twice, a new service needs other rules: %q is not among the second", line)
 		}

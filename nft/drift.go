@@ -149,7 +149,7 @@ func unlikeRules(have, want []Rule) (gone, missing []int) {
 	for i := range same {
 		same[i] = make([]int, len(want)+1)
 	}
-	for i := len(have) - 1; i >= 0; i-- {
+	for i := range slices.Backward(have) {
 		for j := len(want) - 1; j >= 0; j-- {
 			same[i][j] = max(same[i+1][j], same[i][j+1])
 			if have[i].Tag() == want[j].Tag() {

@@ -100,7 +100,7 @@ func TestExternalWritesElementsOnly(t *testing.T) {
 	if err := b.rules.lister.commit([]request{delTable(TableName)}); err != nil {
 		t.Fatal(err)
 	}
-	needs(t, b.rules.Repair())
+	_ = needs(t, b.rules.Repair())
 	b.load(t, table, asIs)
 	if d, err := b.rules.Verify(); err != nil || len(d) == 0 {
 		t.Errorf("empty maps are not seen: %v", err)

@@ -28,14 +28,26 @@ interface Happening {
   new_client?: string;
 }
 
+/** The latest roam of the demo's first service: its session still speaks. */
+async function lastRoam(api: Api): Promise<Happening | undefined> {
+  let last: Happening | undefined;
+  let cursor = "";
+  do {
+    const list = await api.ask<{ items: Happening[]; next?: string }>(
+      "GET",
+      `/events?kind=roam&service=vpn&limit=1000${cursor}`,
+    );
+    last = list.items.at(-1) ?? last;
+    const ended = list.next === undefined || list.items.length === 0;
+    cursor = ended ? "" : `&cursor=${list.next ?? ""}`;
+  } while (cursor !== "");
+  return last;
+}
+
 /** The pages, with a session that has roamed. */
 async function shots(origin: string, token: string): Promise<Shot[]> {
   const api = new Api(token, origin);
-  const list = await api.ask<{ items: Happening[] }>(
-    "GET",
-    "/events?kind=roam&service=vpn&limit=1000",
-  );
-  const last = list.items.at(-1);
+  const last = await lastRoam(api);
   const key = last?.session?.key ?? "5e55101dca11ab1e";
   const client = last?.new_client ?? "198.18.0.7:40000";
   const listener = client.startsWith("[") ? "[2001:db8::10]:4500" : "192.0.2.10:4500";
