@@ -82,7 +82,7 @@ export async function showsAddressesAsText({ page, watch }: World): Promise<void
   ]) {
     await page.goto(`${origin}/${route}`);
     await page.getByRole("heading", { level: 1 }).first().waitFor();
-    await page.waitForLoadState("networkidle").catch(() => undefined); // events never end
+    await settled(page);
     await unharmed(page, route);
   }
   watch.clean();
