@@ -113,17 +113,18 @@ func New(opts Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := nft.Open()
+	// Before the kernel is tried: that alone would cost another daemon packets.
+	claim, err := claimNetNS()
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
+	rules, err := nft.Open()
+	if err != nil {
+		return nil, errors.Join(err, claim.Close(), st.Close())
+	}
 	conntrack, err := ctsync.NewKernel()
 	if err != nil {
-		return nil, errors.Join(err, rules.Close(), st.Close())
-	}
-	claim, err := claimNetNS()
-	if err != nil {
-		return nil, errors.Join(err, conntrack.Close(), rules.Close(), st.Close())
+		return nil, errors.Join(err, rules.Close(), claim.Close(), st.Close())
 	}
 	d.store, d.rules, d.table, d.conntrack, d.claim = st, rules, rules, conntrack, claim
 	f := rules.Features()
