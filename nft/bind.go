@@ -26,24 +26,11 @@ func (c *compiler) bindChains(s *service) {
 		// meta mark & (fresh | id) == fresh reject
 		{Comment: svc + ": Go knows nobody who could serve it", Exprs: join(markIs(m.Fresh()|m.Mask, m.Fresh()), nobody)},
 	}
-	for i := range s.layouts {
-		p := &s.layouts[i]
-		rules = append(
-			rules,
-			// ct original zone set jhash KEY mod slots seed s map @slots
-			Rule{Comment: svc + ": the kernel decides", Exprs: join(p.match, p.key,
-				jhash(0, p.end(), p.n, s.Service.Slots, s.Service.Seed), lookup(p.end(), 0, s.slots), zoneSet(0))},
-			zoneIsSet,
-			Rule{Comment: svc + ": it has a key, and nobody could serve it", Exprs: join(p.match, p.key, nobody)},
-		)
-		if !p.last {
-			rules = append(rules, Rule{Comment: svc + ": too short for its key", Exprs: join(p.match, jumpTo(fallback))})
-		}
-	}
+	rules = append(rules, c.byKey(s, fallback, zoneSet(0), zoneIsSet)...)
 	rules = append(rules, Rule{Comment: svc + ": no key", Exprs: jumpTo(fallback)})
 	c.addChain("bind"+s.name, rules...)
 	c.dispatch(c.bind, s, "bind"+s.name)
-	c.addChain(fallback, c.fallback(s)...)
+	c.addChain(fallback, c.fallback(s, "by the source", zoneSet(0), zoneIsSet)...)
 	c.addChain("record"+s.name, c.record(s)...)
 	c.dispatch(c.records, s, "record"+s.name)
 }
@@ -61,20 +48,42 @@ func (c *compiler) nobody(s *service) [][]byte {
 	return join(counter(), reject())
 }
 
-// fallback: a packet without a key goes by its source.
-func (c *compiler) fallback(s *service) []Rule {
+// byKey: without Go the kernel decides by the same hash. What the ring says for
+// the key goes to then; settled is what follows where the packet is not done by
+// that. A packet that is too short for its variant's key goes to fallback.
+func (c *compiler) byKey(s *service, fallback string, then [][]byte, settled ...Rule) []Rule {
 	svc := s.Service.Name
-	if s.Service.Key.Fallback == balancer.FallbackDrop {
+	var rules []Rule
+	for i := range s.layouts {
+		p := &s.layouts[i]
+		// THEN jhash KEY mod slots seed s map @slots
+		rules = append(rules, Rule{Comment: svc + ": the kernel decides", Exprs: join(p.match, p.key, s.slot(p.n), then)})
+		rules = append(rules, settled...)
+		rules = append(rules, Rule{Comment: svc + ": it has a key, and nobody could serve it", Exprs: join(p.match, p.key, c.nobody(s))})
+		if !p.last {
+			rules = append(rules, Rule{Comment: svc + ": too short for its key", Exprs: join(p.match, jumpTo(fallback))})
+		}
+	}
+	return rules
+}
+
+// fallback: a packet without a key goes by its source, and so does every packet
+// whose key nft cannot load; then and settled are as byKey's.
+func (c *compiler) fallback(s *service, comment string, then [][]byte, settled ...Rule) []Rule {
+	svc := s.Service.Name
+	if s.Loadable && s.Service.Key.Fallback == balancer.FallbackDrop {
 		return []Rule{{Comment: svc + ": no key, dropped", Exprs: join(counter(), drop())}}
 	}
 	load, n := c.sourceKey(s)
+	// THEN jhash ip saddr mod slots seed s map @slots
+	rules := append([]Rule{{Comment: svc + ": " + comment, Exprs: join(load, s.slot(n), then)}}, settled...)
+	return append(rules, Rule{Comment: svc + ": nobody could serve it", Exprs: c.nobody(s)})
+}
+
+// slot loads what the ring says for the n bytes from register 0 on.
+func (s *service) slot(n int) [][]byte {
 	end := reg(0).after(n)
-	return []Rule{
-		// ct original zone set jhash ip saddr mod slots seed s map @slots
-		{Comment: svc + ": by the source", Exprs: join(load, jhash(0, end, n, s.Service.Slots, s.Service.Seed), lookup(end, 0, s.slots), zoneSet(0))},
-		{Comment: svc + ": the zone is set", Exprs: join(ctStateNew(), jumpTo(boundChain))},
-		{Comment: svc + ": nobody could serve it", Exprs: c.nobody(s)},
-	}
+	return join(jhash(0, end, n, s.Service.Slots, s.Service.Seed), lookup(end, 0, s.slots))
 }
 
 // sourceKey loads what a packet without a key is hashed by, and says how many

@@ -57,30 +57,8 @@ func (c *compiler) translateFlow(s *service) []Rule {
 		{Comment: svc.Name + ": our bits of the mark end here", Exprs: markSet(0, m.All(), 0)},
 	}
 	fallback := "fallback" + s.name
-	for i := range s.layouts {
-		p := &s.layouts[i]
-		// dnat to jhash KEY mod slots seed s map @slots
-		rules = append(
-			rules,
-			Rule{Comment: svc.Name + ": the kernel decides", Exprs: join(p.match, p.key,
-				jhash(0, p.end(), p.n, svc.Slots, svc.Seed), lookup(p.end(), 0, s.slots), dnat)},
-			Rule{Comment: svc.Name + ": it has a key, and nobody could serve it", Exprs: join(p.match, p.key, c.nobody(s))},
-		)
-		if !p.last {
-			rules = append(rules, Rule{Comment: svc.Name + ": too short for its key", Exprs: join(p.match, jumpTo(fallback))})
-		}
-	}
-	load, n := c.sourceKey(s)
-	end := reg(0).after(n)
-	bySource := []Rule{
-		// dnat to jhash ip saddr mod slots seed s map @slots
-		{Comment: svc.Name + ": without Go, by the source", Exprs: join(load, jhash(0, end, n, svc.Slots, svc.Seed), lookup(end, 0, s.slots), dnat)},
-		{Comment: svc.Name + ": nobody could serve it", Exprs: c.nobody(s)},
-	}
-	if s.Loadable && svc.Key.Fallback == balancer.FallbackDrop {
-		bySource = []Rule{{Comment: svc.Name + ": no key, dropped", Exprs: join(counter(), drop())}}
-	}
-	c.addChain(fallback, bySource...)
+	rules = append(rules, c.byKey(s, fallback, dnat)...)
+	c.addChain(fallback, c.fallback(s, "without Go, by the source", dnat)...)
 	return append(rules, Rule{Comment: svc.Name + ": without its key", Exprs: jumpTo(fallback)})
 }
 
