@@ -10,19 +10,20 @@ type Capabilities struct {
 	Copies        bool // rules can send copies of packets to an NFLOG group
 }
 
-// EffectivePinning says how a service's packets are bound to their backend,
-// and why where that is not as asked for or a choice was made.
-func EffectivePinning(s *Service, c Capabilities) (Pinning, string) {
-	if s.Pinning == PinFlow {
+// effectivePinning says how a service's packets are bound to their backend,
+// and why where that is not as asked for or a choice was made. beyond is why
+// nft cannot load its key.
+func effectivePinning(wish Pinning, beyond string) (Pinning, string) {
+	switch {
+	case wish == PinFlow:
 		return PinFlow, "as configured"
-	}
-	if why := s.Key.beyond(c); why != "" {
-		return PinFlow, why
-	}
-	if s.Pinning == PinSession {
+	case beyond != "":
+		return PinFlow, beyond
+	case wish == PinSession:
 		return PinSession, "as configured"
+	default:
+		return PinSession, "nft can load the key"
 	}
-	return PinSession, "nft can load the key"
 }
 
 // effectiveDatapath says who decides a session's first packet, and why where

@@ -103,8 +103,9 @@ func (v *View) Families() (v4, v6 bool) {
 // their Admin member says, by id; nil for none.
 func NewView(s *Service, caps Capabilities, states map[uint16]State, b Bindings) *View {
 	v := &View{Service: s, Bindings: b, Extractor: layout(&s.Key), backends: make(map[uint16]backendView, len(s.Backends))}
-	v.Pinning, v.PinReason = EffectivePinning(s, caps)
-	v.Loadable = s.Key.beyond(caps) == ""
+	beyond := s.Key.beyond(caps)
+	v.Loadable = beyond == ""
+	v.Pinning, v.PinReason = effectivePinning(s.Pinning, beyond)
 	v.Datapath, v.PathReason = effectiveDatapath(s, v.Pinning, caps)
 	for i := range s.Backends {
 		be := &s.Backends[i]

@@ -1,7 +1,6 @@
 package ctsync
 
 import (
-	"math"
 	"net/netip"
 	"time"
 
@@ -175,7 +174,7 @@ func (c *core) tried(t *Table, h handle, tr *track, g uint32, n uint8) {
 	if to.has(flowReplied) {
 		return
 	}
-	to.tries = n + min(1, math.MaxUint8-n)
+	to.tries = min(n+1, manyTries+1)
 	if to.tries == manyTries {
 		c.tell(event.Event{
 			Kind: event.Contested, Service: t.name, Session: t.key(h, tr.gen),

@@ -18,19 +18,7 @@ func TestLinksAndAddressesComeAndGo(t *testing.T) {
 		{"a link of a backend", nil, func(b *bed) (func() error, error) { return b.LB.Down("backend-1") }, false},
 		{"a masqueraded link", []string{"snat: masquerade"}, func(b *bed) (func() error, error) { return b.LB.Down("backend-1") }, false},
 		{"the link of the clients", nil, func(b *bed) (func() error, error) { return b.LB.Down("clients") }, true},
-		{"the addresses of a backend", nil, func(b *bed) (func() error, error) {
-			four, err := b.DropAddress(b.Backend(1), b.Backend(1).IPv4)
-			if err != nil {
-				return nil, err
-			}
-			six, err := b.DropAddress(b.Backend(1), b.Backend(1).IPv6)
-			return func() error {
-				if err := four(); err != nil {
-					return err
-				}
-				return six()
-			}, err
-		}, false},
+		{"the addresses of a backend", nil, func(b *bed) (func() error, error) { return b.DropAddresses(b.Backend(1)) }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBed(t, bedOptions{})
