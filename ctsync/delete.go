@@ -192,8 +192,12 @@ func (c *core) stale(j *job, e *Entry, now int64) staleness {
 			j.reason = reasonReplied
 		case !j.only && c.reconsider(j):
 			return notStale
-		default:
+		case age(now, j.cause) <= j.table.confirmTimeout():
 			return notYet
+		case c.isAnswered(j): // as a roam that is weak
+			j.reason = reasonReconciled
+		default:
+			return notStale
 		}
 	}
 	switch j.reason {
@@ -207,15 +211,10 @@ func (c *core) stale(j *job, e *Entry, now int64) staleness {
 }
 
 // postpone puts off a deletion for which there is no proof: the answer may have
-// come, and not be heard of yet. Without one in time the entry stays.
+// come, and not be heard of yet.
 func (c *core) postpone(j *job, now int64) {
 	const looks, least = 16, 100 * time.Millisecond
-	limit := j.table.confirmTimeout()
-	if age(now, j.cause) > limit {
-		c.release(j)
-		return
-	}
-	j.notYet = now + int64(max(limit/looks, least))
+	j.notYet = now + int64(max(j.table.confirmTimeout()/looks, least))
 	c.later = append(c.later, *j)
 }
 
@@ -274,6 +273,13 @@ func (c *core) answeredSince(j *job) bool {
 	}
 	g := c.flows.at(tr.base)
 	return g.witnessed(j.since) || g.has(flowReplied) && !j.weak && g.turned >= j.since && c.flows.client(tr.base) == j.newClient
+}
+
+// isAnswered reports whether the session of a job is on a flow that its backend
+// has answered, whenever that was.
+func (c *core) isAnswered(j *job) bool {
+	tr := c.sessionOf(j)
+	return tr != nil && tr.base != 0 && c.flows.at(tr.base).has(flowReplied)
 }
 
 // reconsider takes back a move that was made because the old flow had no

@@ -553,6 +553,27 @@ func TestManyRoamsBeforeTheirAnswersAreHeardOf(t *testing.T) {
 	}
 }
 
+// The same where the events are lost, and only a dump shows that there were answers.
+func TestManyRoamsWhoseAnswersAreNeverHeardOf(t *testing.T) {
+	w := newWorld(t, nil)
+	w.ct.onEvent = func([]Event) {}
+	clients := []netip.AddrPort{clientA, clientB, clientC}
+	for _, at := range clients {
+		w.clock += int64(10 * time.Millisecond)
+		f := w.decide(key(1), at)
+		f.NewFlow = true
+		w.packet(at, f.Backend)
+		w.s.Put([]balancer.Fact{f})
+		w.answer(w.ct.entries[w.tuple(at, f.Backend)])
+	}
+	w.settle()
+	w.dump()
+	w.pass(w.service.ConfirmTimeout + time.Second)
+	w.wantOn(key(1), clientC)
+	w.wantClients("after the dump", clientC)
+	w.wantDeletions("replied", "reconciled") // the last roam is the only one that a dump can prove
+}
+
 // Who was answered once, but not since his session's id was sent from elsewhere,
 // keeps his entry, however late that answer is heard of.
 func TestLateAnswerOfAVictimProvesNothing(t *testing.T) {
