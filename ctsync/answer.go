@@ -4,7 +4,8 @@ package ctsync
 // goes on if the old flow has ended meanwhile. A weak one counts as answered if
 // its flow is, and if the old flow's client was silent all that time. Else
 // conntrack is asked: the event of the answer may have been lost, or may still
-// be under way, as after the daemon hung.
+// be under way, as after the daemon hung. Where it has no entry the packet may
+// wait for its verdict yet: the roam is given up the next time.
 func (c *core) unanswered(r uint32, now int64) {
 	rec := c.roams.at(r)
 	t, h, g := rec.table, rec.session, rec.flow
@@ -18,7 +19,7 @@ func (c *core) unanswered(r uint32, now int64) {
 	case rec.has(roamWeak) && fl.has(flowReplied):
 		c.prove(r, why{reason: reasonReconciled, cause: rec.at})
 	default:
-		c.timer(r, now+int64(t.confirmTimeout())) // should the look fail
+		c.timer(r, now+int64(t.confirmTimeout())) // should the look fail, or find nothing
 		c.jobs.push(job{kind: jobAnswer, flow: g, roam: r, roamGen: rec.gen, table: t, session: h, gen: tr.gen})
 	}
 }

@@ -59,7 +59,7 @@ func TestLookThatFindsNoAnswer(t *testing.T) {
 			w.s.Put([]balancer.Fact{f})
 			w.settle()
 			change(w, w.tuple(clientB, b))
-			w.pass(w.service.ConfirmTimeout)
+			w.pass(2 * w.service.ConfirmTimeout)
 			w.wantOn(key(1), clientA)
 			w.wantDeletions()
 			if w.ct.entries[w.tuple(clientA, b)] == nil {
@@ -86,5 +86,21 @@ func TestLookThatFailsIsRepeated(t *testing.T) {
 	w.pass(w.service.ConfirmTimeout)
 	w.wantOn(key(1), clientB)
 	w.wantClients("after the second look", clientB)
+	w.wantDeletions("replied")
+}
+
+// The daemon hangs between noting a roam and sending its verdict: conntrack has
+// no entry yet when the time is over, and the answer comes after that.
+func TestLookBeforeThePacketGoesOn(t *testing.T) {
+	w, b, f := roaming(t, nil)
+	delete(w.ct.entries, w.tuple(clientB, b)) // it is confirmed when the packet leaves
+	w.s.Put([]balancer.Fact{f})
+	w.settle()
+	w.clock += int64(w.service.ConfirmTimeout)
+	w.settle()
+	w.packet(clientB, b)
+	w.reply(clientB, b)
+	w.wantOn(key(1), clientB)
+	w.wantClients("after the answer", clientB)
 	w.wantDeletions("replied")
 }

@@ -122,11 +122,8 @@ func (c *core) judge(j *job, e *Entry, err error, now int64) bool {
 		return false
 	case errors.Is(err, ErrNotFound):
 		c.ended(j.flow, now)
-		switch j.kind {
-		case jobWatch:
+		if j.kind == jobWatch {
 			c.heard(j, endedQuiet, now)
-		case jobAnswer:
-			c.giveUp(j.roam)
 		}
 		c.release(j)
 		return false
