@@ -100,7 +100,7 @@ func (c *core) wanted(j *job) bool {
 			return false
 		}
 		tr := rec.table.known(rec.session)
-		return tr.base == j.flow || j.kind == jobWatch && rec.flow == j.flow
+		return tr.base == j.flow || j.kind != jobMeasure && rec.flow == j.flow
 	}
 }
 
@@ -150,6 +150,8 @@ func (c *core) judge(j *job, e *Entry, err error, now int64) bool {
 		}
 	case jobWatch:
 		c.heard(j, c.silence(e), now)
+	case jobAnswer:
+		c.looked(j, e, now)
 	case jobMeasure:
 		if rec := c.roams.at(j.roam); e.Counted {
 			rec.packets = e.Packets
@@ -358,7 +360,7 @@ func (c *core) deleted(j *job, now int64) {
 // again puts off a job that conntrack had an error for; after some tries a
 // dump has to find what is left.
 func (c *core) again(j *job, now int64) {
-	if j.kind == jobWatch || j.kind == jobMeasure {
+	if j.kind == jobWatch || j.kind == jobMeasure || j.kind == jobAnswer {
 		return // it will be looked at again, or does without
 	}
 	const tries, pause = 5, 100 * time.Millisecond
