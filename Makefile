@@ -49,14 +49,16 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 demo: $(if $(KEEP),build,program) ## show roaming between network namespaces; KEEP=1 stays up with the dashboard
 	./bin/roamlb demo $(if $(KEEP),--keep)
 
-# The suite runs by itself: its traffic is timed. There it is the program under
-# test that is built with the race detector, not what sends to it. What runs in
-# parallel there waits most of the time.
+# What is timed runs by itself. In the suite it is the program under test that is
+# built with the race detector, not what sends to it, and what runs in parallel
+# there waits most of the time.
 packages = $(shell go list $(PKGS))
+timed = $(filter %/suite %/ctsync/kerneltest,$(packages))
 test: need-go need-cc ## unit and data-plane tests with the race detector; PKGS=./nft RUN=Name to choose
 	@CGO_ENABLED=1 ROAMLB_RACE=1 $(REPORT) sh -c ' \
-	$(if $(filter-out %/suite,$(packages)),$(GOTEST) -race -p 4 -timeout 5m $(filter-out %/suite,$(packages));) \
-	$(if $(filter %/suite,$(packages)),$(GOTEST) -timeout 5m -parallel 6 $(filter %/suite,$(packages));)'
+	$(if $(filter-out $(timed),$(packages)),$(GOTEST) -race -p 4 -timeout 5m $(filter-out $(timed),$(packages));) \
+	$(if $(filter %/kerneltest,$(timed)),$(GOTEST) -race -timeout 5m $(filter %/kerneltest,$(timed));) \
+	$(if $(filter %/suite,$(timed)),$(GOTEST) -timeout 5m -parallel 6 $(filter %/suite,$(timed));)'
 
 test-kernel: export ROAMLB_DATAPATH = kernel
 test-kernel: export CGO_ENABLED = 1
