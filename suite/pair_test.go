@@ -107,7 +107,11 @@ func (p *pair) plug(n *lab.Namespace, wire string, addrs ...string) {
 	p.ip(p.wires, "link", "set", plug, "master", wire, "up")
 	p.ip(n, "link", "set", wire, "up")
 	for _, a := range addrs {
-		p.ip(n, "addr", "add", a, "dev", wire)
+		add := []string{"addr", "add", a, "dev", wire}
+		if strings.Contains(a, ":") {
+			add = append(add, "nodad") // or it is usable only a moment later
+		}
+		p.ip(n, add...)
 	}
 }
 
