@@ -175,7 +175,7 @@ func (m metrics) backends(gauge gaugeFunc, count countFunc) {
 				count(backendFlows, counters.Backends[b.ID].Packets, v.Service.Name, b.Name)
 			}
 		}
-		for _, v6 := range families(v) {
+		for _, v6 := range v.Families() {
 			m.shares(gauge, v, v6)
 		}
 	}

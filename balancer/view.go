@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/roamlb/roamlb/hashing"
 )
@@ -87,16 +88,14 @@ func (v *View) State(id uint16) State { return v.backends[id].state }
 // Hash is the slot hash of a key of this service.
 func (v *View) Hash(key []byte) uint32 { return hashing.Jhash(key, v.Service.Seed) }
 
-// Families says which families the service listens on.
-func (v *View) Families() (v4, v6 bool) {
-	for _, l := range v.Service.Listen {
-		if l.Addr().Is6() {
-			v6 = true
-		} else {
-			v4 = true
-		}
-	}
-	return v4, v6
+// Listens reports whether the service listens on a family.
+func (v *View) Listens(v6 bool) bool {
+	return slices.ContainsFunc(v.Service.Listen, func(l netip.AddrPort) bool { return l.Addr().Is6() == v6 })
+}
+
+// Families is those that the service listens on, IPv4 first: true for IPv6.
+func (v *View) Families() []bool {
+	return slices.DeleteFunc([]bool{false, true}, func(v6 bool) bool { return !v.Listens(v6) })
 }
 
 // NewView compiles a service. states holds the backends that are not what

@@ -45,7 +45,7 @@ func offRingTimeout(v *balancer.View) time.Duration {
 func offRingBackend(v *balancer.View) func(key []byte, r *record, v6 bool) uint16 {
 	var other [2]bool // families for which a session's other binding counts too
 	if v.Datapath == balancer.DatapathKernel {
-		other[0], other[1] = v.Families()
+		other[0], other[1] = v.Listens(false), v.Listens(true)
 	}
 	return func(key []byte, r *record, v6 bool) uint16 {
 		id := r.backend[family(v6)]

@@ -256,8 +256,7 @@ func (c *core) trackOf(t *Table, h handle, gen uint32) *track {
 
 // ofFamilies is the elements of the families that a service listens on.
 func ofFamilies(v *balancer.View, es []balancer.Element) []balancer.Element {
-	v4, v6 := v.Families()
-	return slices.DeleteFunc(es, func(e balancer.Element) bool { return e.V6 && !v6 || !e.V6 && !v4 })
+	return slices.DeleteFunc(es, func(e balancer.Element) bool { return !v.Listens(e.V6) })
 }
 
 // cut takes a session off all its flows, whose entries are deleted unless

@@ -51,16 +51,11 @@ func (s *strays) take() (keys [][]byte, all bool) {
 func elsewhere(v *balancer.View, key []byte, backend uint16) bool {
 	hash := v.Hash(key)
 	for _, v6 := range [...]bool{false, true} {
-		if v.Serves(backend, v6) && v.Ring(v6).At(hash) != backend && listens(v, v6) {
+		if v.Serves(backend, v6) && v.Ring(v6).At(hash) != backend && v.Listens(v6) {
 			return true
 		}
 	}
 	return false
-}
-
-func listens(v *balancer.View, v6 bool) bool {
-	four, six := v.Families()
-	return v6 && six || !v6 && four
 }
 
 // offRingOf is what OffRing says of some sessions.

@@ -60,18 +60,6 @@ type compiler struct {
 	zoned                   map[uint16]bool // ids that zones has
 }
 
-func families(v *balancer.View) []bool {
-	v4, v6 := v.Families()
-	var out []bool
-	if v4 {
-		out = append(out, false)
-	}
-	if v6 {
-		out = append(out, true)
-	}
-	return out
-}
-
 func fam(v6 bool) int {
 	if v6 {
 		return 1

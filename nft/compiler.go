@@ -134,7 +134,7 @@ func (c *Compiler) compileView(v *balancer.View) *part {
 func (c *Compiler) viewed(v *balancer.View, shape string) *compiler {
 	x := c.compiler(c.base.marks, c.base.zoneBase)
 	x.shape = shape
-	for _, v6 := range families(v) {
+	for _, v6 := range v.Families() {
 		x.service(v, v6)
 	}
 	return x

@@ -91,7 +91,7 @@ func (r *Ruleset) refused(v *balancer.View, out map[string]Counter) error {
 	}
 	name := v.Service.Name
 	var sum Counter
-	for _, v6 := range families(v) {
+	for _, v6 := range v.Families() {
 		left := rules
 		chain := r.chainOf("steer"+suffix(v6)+"-", name)
 		body := appendString(appendString(nil, unix.NFTA_RULE_TABLE, TableName), unix.NFTA_RULE_CHAIN, chain)

@@ -85,7 +85,7 @@ func (r *Ruleset) Dump(v *balancer.View, zoneBase uint16, fn func(balancer.Eleme
 		return nil
 	}
 	seen := make(map[string]bool)
-	for _, v6 := range families(v) {
+	for _, v6 := range v.Families() {
 		for i := range v.Service.Key.Variants {
 			name := sessionsMap(v.Service, v6, v.Service.Key.Variants[i].KeyLen())
 			if seen[name] {
