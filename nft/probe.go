@@ -68,8 +68,8 @@ func probe(c *conn) (Features, error) {
 		{feature: "@th loads from offset 255", needs: "Linux 3.13", at: load(expr.PayloadBaseTransportHeader, shortOffset)},
 	}
 	if !there {
-		must = append(must, trial{feature: "ct original zone set", needs: "CONFIG_NF_CONNTRACK_ZONES",
-			at: p.add(join(encode(&expr.Immediate{Register: reg(0).nr(), Data: host16(1)}), zoneSet(0)))})
+		one := encode(&expr.Immediate{Register: reg(0).nr(), Data: host16(1)})
+		must = append(must, trial{feature: "ct original zone set", needs: "CONFIG_NF_CONNTRACK_ZONES", at: p.add(join(one, zoneSet(0)))})
 	}
 	copies := p.add(copyTo(balancer.LogGroup, CopyNewFlow))
 	farTransport, farInner := load(expr.PayloadBaseTransportHeader, longOffset), load(payloadBaseInner, longOffset)

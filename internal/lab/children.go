@@ -22,7 +22,7 @@ func Children(pid int) ([]int, error) {
 		if err != nil {
 			continue // a thread that has ended
 		}
-		for _, field := range bytes.Fields(text) {
+		for field := range bytes.FieldsSeq(text) {
 			child, err := strconv.Atoi(string(field))
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", list, err)
