@@ -55,14 +55,14 @@ demo: $(if $(KEEP),build,program) ## show roaming between network namespaces; KE
 packages = $(shell go list $(PKGS))
 test: need-go need-cc ## unit and data-plane tests with the race detector; PKGS=./nft RUN=Name to choose
 	@CGO_ENABLED=1 ROAMLB_RACE=1 $(REPORT) sh -c ' \
-	$(if $(filter-out %/suite,$(packages)),$(GOTEST) -race -timeout 5m $(filter-out %/suite,$(packages));) \
-	$(if $(filter %/suite,$(packages)),$(GOTEST) -timeout 5m -parallel 4 $(filter %/suite,$(packages));)'
+	$(if $(filter-out %/suite,$(packages)),$(GOTEST) -race -p 4 -timeout 5m $(filter-out %/suite,$(packages));) \
+	$(if $(filter %/suite,$(packages)),$(GOTEST) -timeout 5m -parallel 6 $(filter %/suite,$(packages));)'
 
 test-kernel: export ROAMLB_DATAPATH = kernel
 test-kernel: export CGO_ENABLED = 1
 test-kernel: export ROAMLB_RACE = 1
 test-kernel: need-go need-cc ## the data-plane suite with datapath kernel, the program with the race detector
-	@$(REPORT) $(GOTEST) -timeout 8m -parallel 4 ./suite
+	@$(REPORT) $(GOTEST) -timeout 8m -parallel 6 ./suite
 
 # Where the tests run for these two there is no compiler: the program goes along.
 test-user test-vm test-vm61: export ROAMLB_BIN = $(CURDIR)/bin/roamlb

@@ -258,25 +258,6 @@ func (c *core) prove(r uint32, w why) {
 	t.confirm(h, gen)
 }
 
-// unanswered is the end of a roam that nobody was seen to answer in time: the
-// old flow stays, unless it has ended meanwhile. A weak one counts as answered
-// if its flow is, and if the old flow's client was silent all that time.
-func (c *core) unanswered(r uint32) {
-	rec := c.roams.at(r)
-	t, h, g := rec.table, rec.session, rec.flow
-	tr := t.known(h)
-	fl := c.flows.at(g)
-	switch {
-	case tr.base != 0 && c.flows.at(tr.base).dead() && !fl.dead():
-		c.move(t, h, tr, g, why{})
-	case rec.has(roamWeak) && fl.has(flowReplied) && !fl.dead():
-		c.prove(r, why{reason: reasonReconciled, cause: rec.at})
-	default:
-		c.dropRoam(tr, r)
-		c.flows.settle(g)
-	}
-}
-
 // addRoam links a session and a flow.
 func (c *core) addRoam(t *Table, h handle, tr *track, g uint32, at int64, flags roamFlags) uint32 {
 	r := c.roams.take()

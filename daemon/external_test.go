@@ -50,7 +50,7 @@ func newExternalBed(t *testing.T, services func(*lab.Network) []balancer.Service
 	return b, ready
 }
 
-// load loads what the daemon needs for services into the kernel.
+// load loads what the kernel lacks of the rules that the daemon needs.
 func (b *bed) load(table *nft.Table) {
 	b.t.Helper()
 	var operator *nft.Ruleset
@@ -58,7 +58,7 @@ func (b *bed) load(table *nft.Table) {
 		b.t.Fatal(err)
 	}
 	defer operator.Close()
-	if err := operator.Declare(table); err != nil {
+	if err := operator.DeclareLacking(table); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -25,16 +25,38 @@ func (r *Ruleset) SetExternal() {
 
 // Declare does what "nft -f" does with what Table.Print writes: for kernels
 // without the expression queue, whose rules nft cannot make. It is one
-// transaction; what is there already stays.
+// transaction; what the maps hold stays.
 func (r *Ruleset) Declare(t *Table) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.declare(t)
+}
+
+// DeclareLacking does what "nft -f" does with the Rules of a *RulesError: of
+// what is there already no rule is made anew.
+func (r *Ruleset) DeclareLacking(t *Table) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, shown, err := r.look(true)
+	if err != nil {
+		return err
+	}
+	_, chains := lacking(shown, t.static())
+	part := *t
+	part.Chains = slices.DeleteFunc(slices.Clone(t.Chains), func(c *Chain) bool { return !chains[c.Name] })
+	return r.declare(&part)
+}
+
+func (r *Ruleset) declare(t *Table) error {
 	reqs := t.declarations()
 	var rules []request
 	for _, c := range t.Chains {
 		rules = append(rules, flushChain(t.Name, c.Name))
 	}
 	at := slices.IndexFunc(reqs, func(q request) bool { return q.typ == msgNewRule })
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if at < 0 {
+		at = len(reqs)
+	}
 	r.applied = nil
 	return r.quiet(slices.Concat(reqs[:at], rules, reqs[at:]), true)
 }

@@ -260,6 +260,7 @@ func (b *bed) hammer(c *openapi.ClientWithResponses) (stop func() (asked, told i
 
 // What was acknowledged is there after a crash, whenever that comes.
 func TestAcknowledgedChangesSurviveSIGKILL(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{silent: true})
 	b.serve(b.service())
 	rounds := 10

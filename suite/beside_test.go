@@ -43,6 +43,7 @@ var neighbourly = []struct {
 // nothing else, both work, whoever came first: no packet of either is lost, and
 // none of ours is taken for theirs.
 func TestBesideOthers(t *testing.T) {
+	atLeisure(t)
 	for _, o := range others {
 		for i, how := range neighbourly {
 			t.Run(o.name+"-"+how.name, func(t *testing.T) {

@@ -144,6 +144,7 @@ func backendsChange(t *testing.T, pinning string) {
 // A backend that goes must not take its sessions along, nor a packet that is on
 // its way.
 func TestBackendRemoved(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})

@@ -52,6 +52,7 @@ func (b *bed) ordinary() {
 // work with CAP_NET_ADMIN alone, and has no more left whoever started it; its
 // keeper neither. It must go on saving its state, and answer its socket.
 func TestDaemonIsConfined(t *testing.T) {
+	atLeisure(t)
 	for _, user := range []string{"started by root", "an ordinary user with CAP_NET_ADMIN"} {
 		t.Run(user, func(t *testing.T) {
 			b := newBed(t, bedOptions{})

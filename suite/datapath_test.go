@@ -42,6 +42,7 @@ func TestDatapathChangesUnderLoad(t *testing.T) {
 // Sessions whom the ring would send elsewhere by now must stay where they are
 // when another decides, with and without traffic.
 func TestDatapathChangesOffTheRing(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	live := numbers(0, scaled(1000, 200))
 	home := b.offRing(live)

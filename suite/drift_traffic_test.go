@@ -50,6 +50,7 @@ var meddling = []struct {
 // second, and meanwhile nobody gets to another's backend; what does not bear on
 // packets costs none.
 func TestDriftUnderTraffic(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.queues = patientQueues
 	b.serve(b.service())

@@ -88,6 +88,7 @@ func (b *bed) printRules() string {
 // nothing else; the daemon serves by them, and a change that needs others says
 // which. None of it costs a packet or moves a session.
 func TestHandWrittenRuleset(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.nativeQueue()
 	b.queues = patientQueues

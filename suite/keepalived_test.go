@@ -9,6 +9,7 @@ import (
 // has the address, a session is at the backend where it was. Datagrams are lost
 // only while nobody has the address.
 func TestKeepalivedPair(t *testing.T) {
+	atLeisure(t)
 	p := newPair(t)
 	p.serve(p.service("seed: 1234567"))
 	p.guard(0)

@@ -184,6 +184,7 @@ func TestFlappingIsShared(t *testing.T) {
 // A backend that speaks first, or late, must be seen as the listener, and must
 // not come between a client and its backend.
 func TestBackendSpeaksFirstAndLate(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		for _, v6 := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s IPv6 %v", pinning, v6), func(t *testing.T) {

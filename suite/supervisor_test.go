@@ -68,6 +68,7 @@ func (n *notices) String() string {
 // systemd must not take a daemon for ready that balances nothing yet, and must
 // start one anew that hangs. One that works must never miss a sign of life.
 func TestSupervisorIsTold(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	n := b.supervise()
 	b.serve(b.service())

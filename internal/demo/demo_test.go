@@ -166,7 +166,7 @@ func TestDaemonThatDoesNotStart(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	cmd, out, dir := demoProcess(t, "")
-	seen := make(chan struct{})
+	seen := make(chan string, 1)
 	cmd.Stdout = &trigger{text: []byte("\n2  "), seen: seen, buf: out}
 	cmd.Stderr = cmd.Stdout
 	if err := cmd.Start(); err != nil {
@@ -188,11 +188,11 @@ func TestInterrupt(t *testing.T) {
 	expectEmpty(t, dir)
 }
 
-// trigger keeps what is written and closes seen once that contains a text. It
-// is written to by one goroutine.
+// trigger keeps what is written, and sends all of it to seen, which has room for
+// one, once that contains a text. It is written to by one goroutine.
 type trigger struct {
 	text []byte
-	seen chan struct{}
+	seen chan string
 	buf  *bytes.Buffer
 	done bool
 }
@@ -201,7 +201,7 @@ func (w *trigger) Write(p []byte) (int, error) {
 	w.buf.Write(p)
 	if !w.done && bytes.Contains(w.buf.Bytes(), w.text) {
 		w.done = true
-		close(w.seen)
+		w.seen <- w.buf.String()
 	}
 	return len(p), nil
 }

@@ -41,7 +41,7 @@ func TestKeepLetsBrowsersIn(t *testing.T) {
 	t.Parallel()
 	cmd, out, dir := demoProcess(t, "")
 	cmd.Env = append(cmd.Env, keepEnv+"=1")
-	seen := make(chan struct{})
+	seen := make(chan string, 1)
 	cmd.Stdout = &trigger{text: []byte("kill -HUP"), seen: seen, buf: out}
 	cmd.Stderr = cmd.Stdout
 	if err := cmd.Start(); err != nil {
@@ -49,13 +49,14 @@ func TestKeepLetsBrowsersIn(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
+	var said string
 	select {
-	case <-seen:
+	case said = <-seen:
 	case err := <-ended:
 		t.Fatalf("the demo ended: %v\n%s", err, out)
 	}
-	url := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(out.String())
-	token := tokenPattern.FindString(out.String())
+	url := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(said)
+	token := tokenPattern.FindString(said)
 	var stats struct {
 		Services []struct {
 			Name  string
