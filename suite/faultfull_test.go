@@ -55,7 +55,6 @@ func TestConntrackFull(t *testing.T) {
 	limitConntrack(t, 100_000)
 	again := b.startLoadByRing(1_000_000, paced(1000)) // the same sessions
 	time.Sleep(2 * time.Second)
-	sent, lost, misplaced = again.end()
-	t.Logf("afterwards: %d datagrams, %d lost, %d sessions misplaced", sent, lost, misplaced)
+	again.outcome("afterwards")
 	b.stay("afterwards", home, from(22000, live, 5000))
 }
