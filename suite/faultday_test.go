@@ -89,7 +89,8 @@ func (d *town) hour(hour, moves int) {
 // quiet waits until everybody has gone.
 func (d *town) quiet() holdings {
 	d.b.t.Helper()
-	waitFor(d.b.t, 20*time.Second, "everybody has gone", func() bool {
+	// A flow whose end the daemon has overlooked is found by the next dump.
+	waitFor(d.b.t, 45*time.Second, "everybody has gone", func() bool {
 		time.Sleep(100 * time.Millisecond)
 		// The kernel buries entries that have run out when it is asked for them.
 		return len(d.b.entries()) == 0 && d.b.metric("roamlb_sessions") == 0 && d.b.metric("roamlb_flows") == 0

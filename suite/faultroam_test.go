@@ -139,12 +139,12 @@ func TestCrowdRoams(t *testing.T) {
 	}
 	begin, watch := time.Now(), b.stopwatch()
 	c.roam(b, rate)
-	took, net := time.Since(begin), watch.took()
+	took, waited := time.Since(begin), watch.waited()
 	lost, left := c.settle(b)
 	deleted, roams := int(b.metric("roamlb_stale_entries_deleted_total")), int(b.metric("roamlb_roams_total"))
 	kept, heap := b.daemon.residentKB(), b.metric("go_memstats_heap_inuse_bytes")
-	t.Logf("%d sessions roamed in %v, %v of it without waiting for a CPU: %d datagrams, %d lost, %d misplaced; %d roams seen, %d entries deleted, %d left; the daemon holds %d MiB, its heap %.0f MiB",
-		n, took.Round(time.Millisecond), net.Round(time.Millisecond), 2*n, lost, c.astray.Load(), roams, deleted, left, kept>>10, heap/(1<<20))
+	t.Logf("%d sessions roamed in %v, while threads of ours waited %v for a CPU: %d datagrams, %d lost, %d misplaced; %d roams seen, %d entries deleted, %d left; the daemon holds %d MiB, its heap %.0f MiB",
+		n, took.Round(time.Millisecond), waited.Round(time.Millisecond), 2*n, lost, c.astray.Load(), roams, deleted, left, kept>>10, heap/(1<<20))
 	if lost > 0 || c.astray.Load() > 0 || left > 0 {
 		t.Error("want none lost, misplaced or left")
 	}
@@ -153,8 +153,8 @@ func TestCrowdRoams(t *testing.T) {
 	if overlooked != 0 && len(b.daemon.events("overflow")) == 0 || overlooked > n/1000 {
 		t.Errorf("%d roams were seen and %d entries deleted, want %d", roams, deleted, n)
 	}
-	if long() && net > time.Minute {
-		t.Errorf("the roams took %v, want a minute", net)
+	if long() && took > time.Minute && waited < took/4 { // else others had the CPUs
+		t.Errorf("the roams took %v, want a minute", took)
 	}
 	limit := 200<<10 + n*600>>10 // KiB: what its sessions take, Go's slack, and what it does itself
 	if raceEnabled() {
