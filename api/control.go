@@ -50,6 +50,7 @@ type Activity interface {
 	Checks(ctx context.Context) []check.Result
 	Reloads() (done, failed uint64) // of the configuration file
 	ConntrackSize() (entries, most int, ok bool)
+	ConntrackDropped() (packets uint64, ok bool)
 	// DrainingSince is since when a backend drains; false for one that does not.
 	DrainingSince(id uint16) (time.Time, bool)
 }

@@ -61,6 +61,7 @@ var (
 	dumpSeconds   = desc("conntrack_last_dump_seconds", "How long the last dump took.")
 	entries       = desc("conntrack_entries", "Entries of the namespace's conntrack table, whosever they are.")
 	entriesMax    = desc("conntrack_entries_max", "The most that it may have (nf_conntrack_max).")
+	ctDropped     = desc("conntrack_dropped_packets_total", "Packets that conntrack has dropped in the namespace, most of them for want of room for a new flow.")
 	scrapeError   = desc("kernel_counters_up", "1 where the kernel's counters could be read.")
 )
 
@@ -70,7 +71,7 @@ func (m metrics) Describe(out chan<- *prometheus.Desc) {
 		buildInfo, ready, eventsTotal, reloadsTotal, sessions, unanswered, sharedBy, maxSessions, evictedTotal, joinsTotal, waitingRoams,
 		roamsTotal, takeoverTotal, deletedTotal, refusedTotal, backendUp, backendWeight, backendFlows, ringShare, speakFirst,
 		queuePackets, queueVerdicts, queueKeyless, queueNobody, queueDropped, queueMissed, queueCrowded, keeperAnswers,
-		copiesTotal, flowsKnown, pendingJobs, lostTotal, dumpsTotal, dumpSeconds, entries, entriesMax, scrapeError,
+		copiesTotal, flowsKnown, pendingJobs, lostTotal, dumpsTotal, dumpSeconds, entries, entriesMax, ctDropped, scrapeError,
 	} {
 		out <- d
 	}
@@ -123,6 +124,9 @@ func (m metrics) daemon(gauge gaugeFunc, count countFunc) {
 	if n, most, ok := m.h.ConntrackSize(); ok {
 		gauge(entries, float64(n))
 		gauge(entriesMax, float64(most))
+	}
+	if n, ok := m.h.ConntrackDropped(); ok {
+		count(ctDropped, n)
 	}
 }
 

@@ -233,13 +233,34 @@ func errorOf(body []byte) error {
 
 // Dump is of Conntrack. The kernel filters by the mark.
 func (k *Kernel) Dump(value, mask uint32, fn func(*Entry) bool) error {
+	var e Entry
+	wanted := true
+	return k.list(msgGet, func(r *request) {
+		r.attr32(ctaMark, value)
+		r.attr32(ctaMarkMask, mask)
+	}, func(body []byte) {
+		if wanted && decodeEntry(body, &e) {
+			wanted = fn(&e) // the rest of the dump has to be read all the same
+		}
+	})
+}
+
+// Dropped is how many packets conntrack has dropped in the namespace so far,
+// most of them the first ones of flows that it had no room for; ok is false
+// where the kernel does not tell. The count of each CPU wraps at 32 bits.
+func (k *Kernel) Dropped() (packets uint64, ok bool) {
+	err := k.list(msgStats, func(*request) {}, func(body []byte) { packets += decodeDrops(body) })
+	return packets, err == nil
+}
+
+// list asks for a list of something and hands fn the body of each message.
+func (k *Kernel) list(kind uint16, what func(*request), fn func(body []byte)) error {
 	k.dump.Lock()
 	defer k.dump.Unlock()
 	k.dumpSeq++
 	var r request
-	r.begin(msgGet, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, k.dumpSeq, unix.NFPROTO_UNSPEC)
-	r.attr32(ctaMark, value)
-	r.attr32(ctaMarkMask, mask)
+	r.begin(kind, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, k.dumpSeq, unix.NFPROTO_UNSPEC)
+	what(&r)
 	r.end()
 	if err := k.dumped.deadline(time.Now().Add(patience)); err != nil {
 		return err
@@ -247,9 +268,8 @@ func (k *Kernel) Dump(value, mask uint32, fn func(*Entry) bool) error {
 	if err := k.dumped.send(r.buf); err != nil {
 		return fmt.Errorf("ask for a dump: %w", err)
 	}
-	var e Entry
 	var failed error
-	for done, wanted := false, true; !done; {
+	for done := false; !done; {
 		err := k.dumped.receive(func(b []byte, cut bool) {
 			if cut {
 				failed = unix.EMSGSIZE
@@ -266,8 +286,8 @@ func (k *Kernel) Dump(value, mask uint32, fn func(*Entry) bool) error {
 					done = true
 				case m.kind == unix.NLMSG_ERROR:
 					done, failed = true, errorOf(m.body)
-				case wanted && decodeEntry(m.body, &e):
-					wanted = fn(&e) // the rest of the dump has to be read all the same
+				default:
+					fn(m.body)
 				}
 			}
 		})

@@ -107,6 +107,10 @@ func (d *Daemon) Reloads() (done, failed uint64) {
 // where the kernel does not tell.
 func (d *Daemon) ConntrackSize() (entries, most int, ok bool) { return d.conntrack.Size() }
 
+// ConntrackDropped is how many packets conntrack has dropped in the namespace,
+// most of them for want of room; ok is false where the kernel does not tell.
+func (d *Daemon) ConntrackDropped() (packets uint64, ok bool) { return d.conntrack.Dropped() }
+
 // Counters are the kernel's, read now.
 func (d *Daemon) Counters() (nft.Counters, error) {
 	s := d.snapshot.Load()

@@ -50,8 +50,11 @@ func (b *bed) startLoadByRing(base, rate int) *load {
 	return l
 }
 
+// loadPort is where a load's clients send from.
+const loadPort = 21000
+
 func (l *load) client(session int) netip.AddrPort {
-	return client(session%4 == 3, 1+session%100000, 21000)
+	return client(session%4 == 3, 1+session%100000, loadPort)
 }
 
 func (l *load) run(ctx context.Context) {
