@@ -106,6 +106,12 @@ function What({ event: e }: { event: Happening }) {
         </span>
       )}
       {words.join(", ")}
+      {e.diff !== undefined && (
+        <details>
+          <summary>What was there (-), and what should be (+)</summary>
+          <pre class="diff-text">{e.diff}</pre>
+        </details>
+      )}
     </>
   );
 }

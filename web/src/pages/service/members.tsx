@@ -34,7 +34,7 @@ export function Members({ service }: { service: Service }) {
           </ul>
         )}
         <p>
-          <a href={href(["services", service.name, "backends"])}>Add, drain, re-weight, remove</a>
+          <a href={href(["services", service.name, "backends"])}>Add, drain, change, remove</a>
         </p>
       </section>
       <section class="card">
@@ -59,6 +59,7 @@ function membersOf(s: Service): [string, string][] {
       : `${s.timeouts.unreplied} unreplied, ${s.timeouts.replied} replied`;
   return [
     ["Pinning", s.pinning],
+    ["Data path", s.datapath],
     ["Stale entries", s.stale],
     ["Confirm timeout", s.confirm_timeout],
     ["Session TTL", s.session_ttl],
