@@ -138,9 +138,8 @@ async function main([origin, token, into]: string[]): Promise<void> {
   const browser = await launch();
   try {
     for (const width of widths) {
-      for (const theme of themes) {
-        await round(browser, origin, token, width, theme, into);
-      }
+      // Both at once: what takes time is to wait for figures.
+      await Promise.all(themes.map((theme) => round(browser, origin, token, width, theme, into)));
     }
   } finally {
     await browser.close();
