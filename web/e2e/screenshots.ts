@@ -89,14 +89,20 @@ async function shots(origin: string, token: string): Promise<Shot[]> {
 }
 
 async function picture(page: Page, path: string): Promise<void> {
-  const height = await page.evaluate(() => document.documentElement.scrollHeight);
   const size = page.viewportSize() ?? { width: 0, height: 0 };
+  const height = await page.evaluate(() => document.documentElement.scrollHeight);
+  // What sticks to the window's end would stand in the middle of the picture.
+  const sticks = (await page.locator(".form-end").count()) > 0;
+  if (sticks) {
+    await page.setViewportSize({ ...size, height });
+  }
   await page.screenshot({
     path,
     fullPage: true,
     animations: "disabled",
     clip: { x: 0, y: 0, width: size.width, height: Math.min(height, longest) },
   });
+  await page.setViewportSize(size);
 }
 
 /** All pages at a width in a theme. */

@@ -83,8 +83,10 @@ function Row({ service, backend, stats, onDeed, onEdit }: RowProps) {
         {admin === "drain" && state === "drain" && <Drain name={name} left={left} />}
       </th>
       <td data-label="Address" class="mono">
-        {(backend.addresses ?? [backend.address]).join(", ")}{" "}
-        <span class="muted">:{backend.port}</span>
+        <span>
+          {(backend.addresses ?? [backend.address]).join(", ")}{" "}
+          <span class="muted nowrap">port {backend.port}</span>
+        </span>
       </td>
       <td class="number" data-label="Weight">
         {weight}

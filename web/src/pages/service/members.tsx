@@ -21,14 +21,17 @@ export function Members({ service }: { service: Service }) {
         {service.backends.length === 0 ? (
           <p class="bad-text">There are none.</p>
         ) : (
-          <ul class="plain-list">
+          <ul class="plain-list members-backends">
             {service.backends.map((b) => (
               <li key={b.name}>
                 <span class={`chip ${b.state}`}>
                   {b.name} <span class="chip-state">{b.state}</span>
-                </span>{" "}
-                <span class="mono">{(b.addresses ?? [b.address]).join(", ")}</span> port {b.port},
-                weight {b.weight}
+                </span>
+                <span>weight {b.weight}</span>
+                <span class="mono">
+                  {(b.addresses ?? [b.address]).join(", ")}{" "}
+                  <span class="muted nowrap">port {b.port}</span>
+                </span>
               </li>
             ))}
           </ul>
