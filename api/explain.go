@@ -154,7 +154,11 @@ func (x *explainer) key(v *balancer.View, e *balancer.Explanation) {
 	if told == nil {
 		told = x.doc.KeyHash
 	}
-	x.say("key", "variant %s: %d fields make the key %s, %d bytes", *x.doc.Variant, len(e.Fields), *told, len(e.Key))
+	fields := "1 field makes"
+	if n := len(e.Fields); n != 1 {
+		fields = fmt.Sprintf("%d fields make", n)
+	}
+	x.say("key", "variant %s: %s the key %s, %d bytes", *x.doc.Variant, fields, *told, len(e.Key))
 }
 
 func (x *explainer) decision(v *balancer.View, e *balancer.Explanation) {

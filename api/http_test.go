@@ -191,7 +191,7 @@ func TestEventStream(t *testing.T) {
 	if kind := next(s, "event: "); kind != "audit" {
 		t.Errorf("the first event is %s", kind)
 	}
-	if data := next(s, "data: "); !strings.Contains(data, `"actor":"admin"`) || !strings.Contains(data, "Stale differs") {
+	if data := next(s, "data: "); !strings.Contains(data, `"actor":"admin"`) || !strings.Contains(data, "stale differs") {
 		t.Errorf("the audit event is %s", data)
 	}
 	stop()

@@ -54,7 +54,7 @@ func TestEffectiveDatapath(t *testing.T) {
 	w := newWorld(t, services)
 	for _, c := range []struct{ change, want string }{
 		{`{"datapath": "kernel"}`, `"effective":{"datapath":"kernel","datapath_reason":"as configured","pinning":"session"`},
-		{`{"pinning": "flow"}`, `"effective":{"datapath":"queue","datapath_reason":"flows are pinned by Go","pinning":"flow"`},
+		{`{"pinning": "flow"}`, `"effective":{"datapath":"queue","datapath_reason":"the daemon pins flows","pinning":"flow"`},
 		{`{"pinning": "auto"}`, `"effective":{"datapath":"kernel"`},
 	} {
 		w.do("PATCH", "/v1/services/vpn", c.change, "If-Match", "*").want(t, 200, `"datapath":"kernel"`, c.want)

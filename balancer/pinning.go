@@ -34,7 +34,7 @@ func effectiveDatapath(s *Service, p Pinning, c Capabilities) (Datapath, string)
 	case s.Datapath != DatapathKernel:
 		return DatapathQueue, "as configured"
 	case p != PinSession:
-		return DatapathQueue, "flows are pinned by Go"
+		return DatapathQueue, "the daemon pins flows"
 	case !c.Copies:
 		return DatapathQueue, "nft of this kernel cannot send copies (CONFIG_NFT_LOG, CONFIG_NETFILTER_NETLINK_LOG)"
 	default:

@@ -32,6 +32,7 @@ export async function tellsTheSecond(world: World): Promise<void> {
   );
   expect(now.session_ttl === "45m" && now.max_sessions === 5000, JSON.stringify(now));
   await second.context().close();
+  await world.api.ask("PATCH", `/services/${service}`, { session_ttl: null, max_sessions: null });
 }
 
 async function apply(page: Page): Promise<void> {

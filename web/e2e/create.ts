@@ -3,6 +3,7 @@ import type { Locator, Page } from "playwright-core";
 import { expect } from "../test/report.js";
 import { heading, open, showMore } from "./browser.js";
 import { backends, keyLength, keyOffset, listener } from "./traffic.js";
+import { until } from "./until.js";
 import { port, service, type World } from "./world.js";
 
 /** A sample as a client sends it: a number, the key, a text. */
@@ -22,8 +23,16 @@ export async function createsByDragging({ page, api }: World): Promise<void> {
   const question = page.getByRole("dialog", { name: `Create service ${service}?` });
   await question.getByRole("button", { name: "Create", exact: true }).click();
   await heading(page, new RegExp(`Service ${service}`));
-  await page.getByTestId("effective").first().waitFor();
+  for (const [what, name] of [
+    ["pinning", "session"],
+    ["datapath", "queue"],
+  ] as const) {
+    const told = page.locator(`[data-testid="effective"][data-what="${what}"]`);
+    await told.getByText(name, { exact: true }).waitFor();
+  }
   await page.getByTestId("key-drawing").first().waitFor();
+  const shares = page.getByRole("table", { name: "Ring shares IPv4" }).getByTestId("share");
+  await until("each backend's share is shown", 10_000, async () => (await shares.count()) === 3);
   const made = await api.ask<{ key: { offset?: number; length?: number }; backends: unknown[] }>(
     "GET",
     `/services/${service}`,

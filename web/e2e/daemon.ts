@@ -14,7 +14,7 @@ export class Daemon {
 
   /** The program's path, and a directory for its files. */
   constructor(
-    private readonly program: string,
+    readonly program: string,
     dir: string,
   ) {
     this.config = join(dir, "roamlb.yaml");

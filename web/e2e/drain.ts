@@ -1,4 +1,5 @@
 // A backend that is drained, and comes back.
+import type { Page } from "playwright-core";
 import { expect } from "../test/report.js";
 import { open } from "./browser.js";
 import { crowd } from "./traffic.js";
@@ -49,11 +50,49 @@ export async function undoes({ page, api }: World): Promise<void> {
   expect(admin === "up", `the backend is ${admin}`);
 }
 
+/** A backend comes, moves and goes; wrong input shows its error at its field. */
+export async function addsAndRemoves({ page, api }: World): Promise<void> {
+  const at = `/services/${service}/backends/d`;
+  await open(page, `#/services/${service}/backends`, new RegExp("^Backends of"));
+  await page.getByRole("button", { name: "Add backend" }).click();
+  const form = page.getByRole("form", { name: "New backend" });
+  await form.getByLabel("Name").fill("d");
+  await form.getByLabel("Addresses").fill("nowhere");
+  await form.getByLabel("Port").fill("7777");
+  await form.getByRole("button", { name: "Preview change" }).click();
+  await form.locator('[data-testid="error"][data-pointer^="/addresses"]').waitFor();
+  await form.getByLabel("Addresses").fill("198.51.100.4");
+  await form.getByRole("button", { name: "Preview change" }).click();
+  await agree(page);
+  const row = page.locator('[data-testid="backend-row"][data-backend="d"]');
+  await row.waitFor();
+
+  await page.getByRole("button", { name: "Change d", exact: true }).click();
+  const change = page.getByRole("form", { name: "Change d" });
+  await change.getByLabel("Addresses").fill("198.51.100.5");
+  await change.getByRole("button", { name: "Preview change" }).click();
+  await agree(page);
+  const address = async () => (await api.ask<{ address?: string }>("GET", at)).address;
+  await until("it is elsewhere", 10_000, async () => (await address()) === "198.51.100.5");
+  await page.getByTestId("undo").getByRole("button", { name: "Undo" }).click();
+  await until("it is back", 10_000, async () => (await address()) === "198.51.100.4");
+
+  await page.getByRole("button", { name: "Remove d", exact: true }).click();
+  await agree(page);
+  await row.waitFor({ state: "detached" });
+  expect((await api.raw("GET", at)).status === 404, "the API has it still");
+}
+
+async function agree(page: Page): Promise<void> {
+  await page.getByTestId("preview").waitFor();
+  await page.getByRole("button", { name: "Apply change" }).click();
+}
+
 /** Another weight: what it would move is said before. */
 export async function previews({ page, api }: World): Promise<void> {
   await open(page, `#/services/${service}/backends`, new RegExp("^Backends of"));
-  await page.getByRole("button", { name: "Re-weight b", exact: true }).click();
-  const form = page.getByRole("form", { name: "Weight of b" });
+  await page.getByRole("button", { name: "Change b", exact: true }).click();
+  const form = page.getByRole("form", { name: "Change b" });
   await form.getByLabel("Weight", { exact: true }).fill("3");
   await form.getByRole("button", { name: "Preview change" }).click();
   await page.getByTestId("preview").waitFor();

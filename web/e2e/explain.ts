@@ -2,6 +2,8 @@
 import { expect } from "../test/report.js";
 import { open } from "./browser.js";
 import { explained } from "./pages.js";
+import { keyLength, keyOffset } from "./traffic.js";
+import { until } from "./until.js";
 import { service, type World } from "./world.js";
 
 /** A packet's way, step by step, to a backend. */
@@ -11,6 +13,16 @@ export async function explainsAPacket({ page }: World): Promise<void> {
   await page.getByRole("button", { name: "Explain" }).click();
   await steps.first().waitFor();
   expect((await steps.count()) > 2, "there are hardly any steps");
+  const marked = page.getByTestId("packet-bytes").locator(".marked");
+  for (const [step, bytes] of [
+    ["key", keyLength],
+    ["packet", keyOffset + keyLength + 4],
+  ] as const) {
+    await page.locator(`[data-testid="step"][data-step="${step}"]`).getByRole("button").hover();
+    await until(`the bytes of ${step} are marked`, 5_000, async () => {
+      return (await marked.count()) === bytes;
+    });
+  }
   const verdict = (await page.getByTestId("verdict").first().textContent()) ?? "";
   expect(verdict.trim() !== "", "there is no verdict");
 }

@@ -1,16 +1,18 @@
 // Runs everything against a daemon of its own, and prints it as TAP. Arguments: a
 // directory for its files; then, to choose, parts of the steps' names.
 import { Report } from "../test/report.js";
+import { tellsWhatIsWrong } from "./alarms.js";
 import { hasNoViolation, isUsableByKeyboard } from "./accessibility.js";
 import { tellsTheSecond } from "./conflict.js";
 import { choosesByKeyboard, createsByDragging, tellsErrorsAtTheirFields } from "./create.js";
 import { showsTheDescription } from "./docs.js";
-import { drainsToZero, previews, undoes } from "./drain.js";
+import { addsAndRemoves, drainsToZero, previews, undoes } from "./drain.js";
 import { explainsAPacket, explainsTheRuleset, listsEvents } from "./explain.js";
 import { doesNotGrow } from "./heap.js";
 import * as hostile from "./hostile.js";
 import { offersNoChange } from "./readonly.js";
 import { recovers } from "./restart.js";
+import { deletesAService } from "./remove.js";
 import { showsManyServices, showsManySessions } from "./scale.js";
 import { showsRates, showsRoaming, showsRoams, showsSessions } from "./sessions.js";
 import { keepsNoToken, signsIn, signsOut } from "./signin.js";
@@ -39,7 +41,10 @@ const steps: readonly Step[] = [
   ["events by kind and service", listsEvents],
   ["drain a backend to zero", drainsToZero],
   ["undo", undoes],
+  ["a backend comes, moves and goes", addsAndRemoves],
   ["a change shows its preview first", previews],
+  ["delete a service", deletesAService],
+  ["what is wrong stands above every page", tellsWhatIsWrong],
   ["two change a service, and the second is told", tellsTheSecond],
   ["a read-only token changes nothing", offersNoChange],
   ["the daemon restarts, and the page recovers", recovers],

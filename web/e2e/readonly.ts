@@ -12,7 +12,7 @@ const controls: readonly (readonly [route: string, title: RegExp, buttons: RegEx
   [
     `#/services/${service}/backends`,
     /^Backends of/,
-    /^(Drain|Re-weight|Take down|Remove|Add backend)/,
+    /^(Drain|Change |Take down|Remove|Add backend)/,
   ],
   [`#/tokens`, /^Tokens/, /^(Create token|Revoke)/],
 ];

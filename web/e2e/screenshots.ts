@@ -89,14 +89,20 @@ async function shots(origin: string, token: string): Promise<Shot[]> {
 }
 
 async function picture(page: Page, path: string): Promise<void> {
-  const height = await page.evaluate(() => document.documentElement.scrollHeight);
   const size = page.viewportSize() ?? { width: 0, height: 0 };
+  const height = await page.evaluate(() => document.documentElement.scrollHeight);
+  // What sticks to the window's end would stand in the middle of the picture.
+  const sticks = (await page.locator(".form-end").count()) > 0;
+  if (sticks) {
+    await page.setViewportSize({ ...size, height });
+  }
   await page.screenshot({
     path,
     fullPage: true,
     animations: "disabled",
     clip: { x: 0, y: 0, width: size.width, height: Math.min(height, longest) },
   });
+  await page.setViewportSize(size);
 }
 
 /** All pages at a width in a theme. */
@@ -138,9 +144,8 @@ async function main([origin, token, into]: string[]): Promise<void> {
   const browser = await launch();
   try {
     for (const width of widths) {
-      for (const theme of themes) {
-        await round(browser, origin, token, width, theme, into);
-      }
+      // Both at once: what takes time is to wait for figures.
+      await Promise.all(themes.map((theme) => round(browser, origin, token, width, theme, into)));
     }
   } finally {
     await browser.close();

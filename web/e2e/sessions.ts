@@ -24,6 +24,7 @@ export async function showsSessions(world: World): Promise<void> {
       expect(told.includes(backend), `${key} is answered by ${backend}, and shown as ${told}`);
     }
     await searchesByClient(world, walkers);
+    await searchesByBackend(world, walkers);
   } finally {
     walkers.forEach((w) => {
       w.close();
@@ -37,6 +38,19 @@ async function searchesByClient({ page }: World, walkers: Walker[]): Promise<voi
   await page.getByRole("searchbox", { name: "Search" }).fill(client(walkers.length - 1));
   await page.getByRole("button", { name: "Search", exact: true }).click();
   await page.locator(`[data-testid="session-row"][data-key="${last.key}"]`).waitFor();
+}
+
+async function searchesByBackend({ page }: World, walkers: Walker[]): Promise<void> {
+  await page.getByRole("searchbox", { name: "Search" }).fill("");
+  await page.getByLabel("Backend", { exact: true }).selectOption("b");
+  await page.getByRole("button", { name: "Search", exact: true }).click();
+  const rows = page.getByTestId("session-row");
+  const on = walkers.filter((w) => w.backend === "b").map((w) => w.key);
+  await until("the sessions of b are shown, and no others", 10_000, async () => {
+    const keys = await rows.evaluateAll((all) => all.map((r) => r.getAttribute("data-key") ?? ""));
+    const others = page.locator('[data-testid="session-row"]:not([data-backend="b"])');
+    return on.every((key) => keys.includes(key)) && (await others.count()) === 0;
+  });
 }
 
 /** The figures of the overview are those of the packets that flow. */

@@ -21,6 +21,8 @@ export async function isLight(world: World): Promise<void> {
   await page.locator('html[data-ready="true"]').waitFor();
   const first = load();
   await signIn(page, world.token);
+  // The charts come last, after what can be used at once.
+  await page.locator(".chart canvas").first().waitFor();
   const overview = load();
   console.log(`# first view ${String(first)} bytes, with the overview ${String(overview)}`);
   expect(first > 1000, "nothing was counted");

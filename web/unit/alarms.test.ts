@@ -37,8 +37,14 @@ test("nothing is wrong where nothing is", () => {
 
 test("drift stays until it is repaired, however long ago it was", () => {
   assert.deepEqual(names({ events: [event("drift", 9_000)] }), ["drift"]);
-  assert.deepEqual(names({ events: [event("drift", 20), event("repaired", 10)] }), []);
+  assert.deepEqual(names({ events: [event("drift", 9_000), event("repaired", 8_999)] }), []);
   assert.deepEqual(names({ events: [event("repaired", 30), event("drift", 20)] }), ["drift"]);
+});
+
+test("drift that was repaired at once is told for a while", () => {
+  const events = [event("drift", 20), event("repaired", 20)];
+  const [alarm] = alarmsOf({ ...calm, events });
+  assert.deepEqual([alarm?.name, alarm?.bad], ["drift", false]);
 });
 
 test("a service that nobody serves is told by its name", () => {

@@ -48,6 +48,14 @@ test("what is typed wrong is sent as it is, for the server to name it", () => {
   assert.deepEqual(patch, { slots: "many", key: { length: 300 } });
 });
 
+test("what a form sends of a service is all of it, for the preview", () => {
+  const { backends, effective, protocol, ...rest } = service;
+  assert.deepEqual([backends, effective, protocol], [service.backends, service.effective, "udp"]);
+  const sent = serviceOf(draftOf({ ...service, datapath: "kernel" }));
+  assert.equal(sent["datapath"], "kernel");
+  assert.deepEqual(Object.keys(sent).sort(), Object.keys(rest).sort());
+});
+
 test("what is emptied gets its default", () => {
   const draft = draftOf(service);
   draft.plain.session_ttl = "";

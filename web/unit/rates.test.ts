@@ -8,6 +8,7 @@ function stats(n: {
   roams: number;
   deleted: number;
   read: number;
+  copies?: number;
   started?: string;
 }): Stats {
   const backend = { name: "a", state: "up" as const, weight: 1, packets: n.packets, bytes: 0 };
@@ -19,6 +20,8 @@ function stats(n: {
       { ...service, roams: n.roams, deleted: n.deleted, joins: 0, evicted: 0, backends: [backend] },
     ],
     queues: [{ ...queue, dropped: 0, missed: 0, crowded: 0, keeper_answers: 0 }],
+    copies: n.copies ?? 0,
+    lost_copies: 0,
     flows: 0,
     pending: 0,
     lost_facts: 0,
@@ -32,6 +35,11 @@ test("rates are what was counted between two looks, a second", () => {
   const before = lookAt(stats({ packets: 100, roams: 10, deleted: 5, read: 200 }), 1_000);
   const after = lookAt(stats({ packets: 140, roams: 14, deleted: 6, read: 260 }), 3_000);
   assert.deepEqual(ratesOf(before, after), { flows: 20, packets: 30, roams: 2, deletions: 0.5 });
+  const copied = lookAt(
+    stats({ packets: 140, roams: 14, deleted: 6, read: 200, copies: 60 }),
+    3_000,
+  );
+  assert.equal(ratesOf(before, copied)?.packets, 30);
   assert.deepEqual(serviceRates(before, after, "vpn"), {
     flows: 20,
     packets: 0,

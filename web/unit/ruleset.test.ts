@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { meaningOf } from "../src/lib/nftwords.ts";
 import { piecesOf, RulesetReader } from "../src/lib/ruleset.ts";
@@ -54,4 +55,18 @@ test("a line is explained with its chain", () => {
   );
   assert.match(meaning.about, /known session/);
   assert.ok(meaning.line.some((l) => l.includes("sessions map")));
+});
+
+test("every part of every table that roamlb makes is explained", () => {
+  const golden = "../nft/testdata";
+  const files = readdirSync(golden).filter((name) => name.endsWith(".nft"));
+  assert.ok(files.length > 3);
+  for (const file of files) {
+    const reader = new RulesetReader(100_000);
+    reader.add(readFileSync(`${golden}/${file}`, "utf8"));
+    reader.end();
+    for (const block of new Set(reader.lines.map((line) => line.block))) {
+      assert.ok(block === "" || meaningOf("", block).about !== "", `${file}: ${block}`);
+    }
+  }
 });

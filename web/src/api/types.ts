@@ -8,6 +8,7 @@ export type Backend = Schemas["Backend"];
 export type BackendInput = Schemas["BackendInput"];
 export type BackendStats = Schemas["BackendStats"];
 export type Check = Schemas["Check"];
+export type Effective = Schemas["Effective"];
 export type EventList = Schemas["EventList"];
 export type Explanation = Schemas["Explanation"];
 export type Health = Schemas["Health"];

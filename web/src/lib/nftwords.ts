@@ -2,6 +2,30 @@
 
 const blocks: [RegExp, string][] = [
   [
+    /^chain (prerouting|output)-steer$/,
+    "The first look at each packet, before conntrack: its destination picks the service's chain. Packets of this host itself come by output.",
+  ],
+  [
+    /^chain (prerouting|output)-bind$/,
+    "Right behind steer: what the daemon decided becomes the packet's zone.",
+  ],
+  [
+    /^chain (prerouting|output)-track$/,
+    "Behind conntrack: the first packets of a new flow are shown to the daemon, which notices roams by them.",
+  ],
+  [
+    /^chain (prerouting|output)-translate$/,
+    "The nat chain, which sees the first packet of a flow: its zone picks the backend's address.",
+  ],
+  [
+    /^chain input$/,
+    "What a backend on another host sends to this host by itself gets its listener as source.",
+  ],
+  [
+    /^chain told$/,
+    "Shows the first packets of flows to the daemon, as copies where the kernel decides alone.",
+  ],
+  [
     /^chain steer$/,
     "The first look at each packet, before conntrack: its destination picks the service's chain.",
   ],
@@ -44,6 +68,13 @@ const blocks: [RegExp, string][] = [
     "ICMP errors about replies: the daemon knows whose flow they are about.",
   ],
   [/^map zones/, "From a backend's id in the packet mark to its conntrack zone."],
+  [/^map ids/, "From a backend's zone back to its id: what the daemon is told."],
+  [/^set allow/, "Sources that the service serves."],
+  [/^set deny/, "Sources that the service does not serve, whatever it allows."],
+  [
+    /^set copied/,
+    "Listeners whose first packets the kernel decides alone: the daemon gets copies.",
+  ],
   [/^map steer/, "From listener to the service's steer chain."],
   [/^map bind/, "From listener to the service's bind chain."],
   [/^map record/, "From listener to the service's record chain."],
@@ -84,10 +115,11 @@ const phrases: [RegExp, string][] = [
     "The kernel hashes the key as the daemon would, and the ring's slot sets the zone.",
   ],
   [
-    /queue .*bypass/,
+    /queue .*bypass/i,
     "To the daemon, through NFQUEUE; if nobody reads there, the packet goes on by itself.",
   ],
-  [/queue/, "To the daemon, through NFQUEUE."],
+  [/queue/i, "To the daemon, through NFQUEUE."],
+  [/log prefix .* group/, "A copy goes to the daemon, through NFLOG; the packet goes on."],
   [
     /delete @sessions.*update @sessions/,
     "The session's binding is written anew: an update alone would keep the old one.",

@@ -77,7 +77,7 @@ export interface Piece {
 }
 
 const pattern =
-  /("[^"]*"|#.*$)|(@[a-z][\w,-]*)|\b(accept|drop|reject|queue|goto|jump|return|dnat|snat|masquerade)\b|\b(table|chain|map|set|type|hook|priority|policy|flags|timeout|size|elements|meta|mark|ct|original|zone|state|udp|th|nh|ip6?|daddr|saddr|dport|sport|inet|counter|packets|bytes|comment|jhash|mod|seed|update|delete|vmap|to|protocol|event|expires|fib)\b|\b(0x[0-9a-f]+|\d[\w.:]*)\b/g;
+  /("[^"]*"|#.*$)|(@[a-z][\w,-]*)|\b(accept|drop|reject|queue|QUEUE|goto|jump|return|dnat|snat|masquerade)\b|\b(table|chain|map|set|type|hook|priority|policy|flags|timeout|size|elements|meta|mark|ct|original|zone|state|udp|th|nh|ip6?|daddr|saddr|dport|sport|inet|counter|packets|bytes|comment|jhash|mod|seed|update|delete|vmap|to|protocol|event|expires|fib)\b|\b(0x[0-9a-f]+|\d[\w.:]*)\b/g;
 
 const looks: Look[] = ["comment", "set", "verdict", "keyword", "number"];
 

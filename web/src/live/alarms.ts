@@ -21,14 +21,14 @@ export const alarming = ["drift", "repaired", "overflow", "table-full", "evicted
 
 /** Counters that should not rise, and how much they have lately. */
 export interface Rises {
-  lost: number; // facts and events that found no room, and the kernel's drops
+  lost: number; // facts, events and copies that found no room, and the kernel's drops
   nobody: number; // packets that no backend could serve
   missed: number; // packets that went on without the daemon
 }
 
 export function counted(stats: Stats): Rises {
   const rises: Rises = {
-    lost: stats.lost_facts + stats.lost_events + stats.kernel_drops,
+    lost: stats.lost_facts + stats.lost_events + stats.kernel_drops + stats.lost_copies,
     nobody: 0,
     missed: 0,
   };
@@ -51,7 +51,7 @@ export interface Signs {
 export function alarmsOf(signs: Signs): Alarm[] {
   return [
     ...ofReadiness(signs.readiness),
-    ...ofDrift(signs.events),
+    ...ofDrift(signs),
     ...ofBackends(signs.stats, signs.rises),
     ...ofTables(signs),
     ...ofOverflow(signs),
@@ -69,12 +69,16 @@ function ofReadiness(readiness: Health | null): Alarm[] {
     : [{ name: "degraded", bad: true, title: "Degraded: not as configured", text, services: [] }];
 }
 
-function ofDrift(events: readonly Happening[]): Alarm[] {
-  const last = events.filter((e) => e.kind === "drift" || e.kind === "repaired").at(-1);
-  if (last?.kind !== "drift") {
-    return [];
+/** Drift is mended at once, and nobody would see it: it is told for a while. */
+function ofDrift({ events, now }: Signs): Alarm[] {
+  const all = events.filter((e) => e.kind === "drift" || e.kind === "repaired");
+  const drift = all.filter((e) => e.kind === "drift").at(-1);
+  const text = drift?.detail ?? "Somebody else has changed roamlb's nftables table.";
+  if (drift === undefined || all.at(-1) !== drift) {
+    return drift === undefined || recentOf([drift], now, ["drift"]).length === 0
+      ? []
+      : [{ name: "drift", bad: false, title: "Drift, repaired", text, services: [] }];
   }
-  const text = last.detail ?? "Somebody else has changed roamlb's nftables table.";
   return [
     {
       name: "drift",

@@ -22,7 +22,8 @@ export function countsOf(service: ServiceStats): Rates {
 
 /** What is counted of all. */
 export function totalOf(stats: Stats): Rates {
-  const total = { ...still, packets: sum(stats.queues, (q) => q.packets) };
+  // With datapath kernel the daemon sees copies.
+  const total = { ...still, packets: sum(stats.queues, (q) => q.packets) + stats.copies };
   for (const service of stats.services) {
     const counts = countsOf(service);
     total.flows += counts.flows;

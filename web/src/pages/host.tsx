@@ -24,6 +24,12 @@ export function Host() {
         <button type="button" onClick={checks.reload} disabled={checks.loading}>
           Check again
         </button>
+        <a class="button" href="/v1/config" download="roamlb.json">
+          Save configuration
+        </a>
+        <a class="button" href="/metrics">
+          Metrics
+        </a>
       </Heading>
       {version.data !== null && (
         <Facts label="Version">

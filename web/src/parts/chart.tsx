@@ -7,7 +7,7 @@ import { history, live } from "../live/stats.ts";
 import { look } from "../live/theme.ts";
 
 const height = 56;
-const shortest = 45; // seconds that the picture spans at least
+const shortest = 12; // seconds that the picture spans at least
 
 function dataOf(name: keyof Rates): uPlot.AlignedData {
   const points = history.list();

@@ -93,7 +93,7 @@ function What({ event: e }: { event: Happening }) {
     e.actor === undefined ? "" : `by ${e.actor}${e.from === undefined ? "" : ` from ${e.from}`}`,
   ].filter((word) => word !== "");
   return (
-    <>
+    <div>
       {(e.old_client !== undefined || e.new_client !== undefined) && (
         <span class="mono move">
           {e.old_client !== undefined && <span class="old">{e.old_client}</span>}
@@ -106,6 +106,12 @@ function What({ event: e }: { event: Happening }) {
         </span>
       )}
       {words.join(", ")}
-    </>
+      {e.diff !== undefined && (
+        <details>
+          <summary>What was there (-), and what should be (+)</summary>
+          <pre class="diff-text">{e.diff}</pre>
+        </details>
+      )}
+    </div>
   );
 }

@@ -5,6 +5,8 @@ import { useFault } from "./form.tsx";
 
 interface Shared {
   label: string;
+  /** What the label begins with where the eye sees it around the field. */
+  within?: string;
   /** The JSON pointer of the member, by which the server names it. */
   pointer?: string;
   help?: ComponentChildren;
@@ -16,11 +18,14 @@ interface Wrap extends Shared {
   children: ComponentChildren;
 }
 
-function Wrapped({ id, label, help, pointer, children, ...rest }: Wrap) {
+function Wrapped({ id, label, within, help, pointer, children, ...rest }: Wrap) {
   const fault = useFault(pointer);
   return (
     <div class={`field ${rest.class ?? ""}`}>
-      <label for={id}>{label}</label>
+      <label for={id}>
+        {within !== undefined && <span class="visually-hidden">{within} </span>}
+        {label}
+      </label>
       {children}
       {fault !== "" && (
         <p class="error" id={`${id}-error`} data-testid="error" data-pointer={pointer}>

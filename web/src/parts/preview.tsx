@@ -53,6 +53,14 @@ export function PreviewView({ preview }: { preview: Preview }) {
             {effective.pinning}: {effective.reason}
           </dd>
         </div>
+        {effective.datapath !== undefined && (
+          <div>
+            <dt>Data path then</dt>
+            <dd>
+              {effective.datapath}: {effective.datapath_reason}
+            </dd>
+          </div>
+        )}
       </dl>
     </div>
   );

@@ -1,7 +1,7 @@
 // A service's backends.
 import { useState } from "preact/hooks";
 import { api, ask, type Answer } from "../../api/client.ts";
-import type { Problem, Service } from "../../api/types.ts";
+import type { Backend, Problem, Service } from "../../api/types.ts";
 import { href } from "../../lib/route.ts";
 import { touchConfig } from "../../live/connection.ts";
 import { useResource } from "../../live/resource.ts";
@@ -14,7 +14,7 @@ import { Empty, Loading, ProblemNote } from "../../parts/states.tsx";
 import { WriteButton } from "../../parts/button.tsx";
 import { AddBackend } from "./add.tsx";
 import { after, begin, outcome, perform, question, reverse, type Deed } from "./deeds.ts";
-import { Reweight } from "./reweight.tsx";
+import { EditBackend } from "./edit.tsx";
 import { BackendTable } from "./table.tsx";
 
 interface Begun {
@@ -41,7 +41,7 @@ export function Backends({ service: name }: { service: string }) {
   const [begun, setBegun] = useState<Begun | null>(null);
   const [done, setDone] = useState<Done | null>(null);
   const [adding, setAdding] = useState(false);
-  const [weighing, setWeighing] = useState<{ name: string; weight: number } | null>(null);
+  const [editing, setEditing] = useState<Backend | null>(null);
 
   const start = async (deed: Deed) => {
     setProblem(null);
@@ -55,7 +55,7 @@ export function Backends({ service: name }: { service: string }) {
   const finish = ({ deed, service: before }: Begun) => {
     setBegun(null);
     setAdding(false);
-    setWeighing(null);
+    setEditing(null);
     setDone({ text: outcome(deed), undo: reverse(before, deed) });
     touchConfig();
   };
@@ -70,7 +70,7 @@ export function Backends({ service: name }: { service: string }) {
     touchConfig();
   };
   const stats = now?.stats.services.find((s) => s.name === name);
-  const formShown = adding || weighing !== null;
+  const formShown = adding || editing !== null;
 
   return (
     <>
@@ -112,16 +112,16 @@ export function Backends({ service: name }: { service: string }) {
           onAdd={(backend) => start({ kind: "add", backend })}
         />
       )}
-      {weighing !== null && (
-        <Reweight
-          name={weighing.name}
-          weight={weighing.weight}
+      {editing !== null && (
+        <EditBackend
+          key={editing.name}
+          backend={editing}
           problem={problem}
           onClose={() => {
-            setWeighing(null);
+            setEditing(null);
             setProblem(null);
           }}
-          onWeight={(weight) => start({ kind: "weight", name: weighing.name, weight })}
+          onEdit={(part) => start({ kind: "edit", name: editing.name, part })}
         />
       )}
       {service.data === null ? (
@@ -136,9 +136,9 @@ export function Backends({ service: name }: { service: string }) {
             service={service.data}
             stats={stats}
             onDeed={start}
-            onWeigh={(of, weight) => {
+            onEdit={(backend) => {
               setProblem(null);
-              setWeighing({ name: of, weight });
+              setEditing(backend);
             }}
           />
           {ring.data !== null && (

@@ -3,11 +3,14 @@ import { api, ask, once, type Answer } from "../../api/client.ts";
 import type { Backend, BackendInput, Service } from "../../api/types.ts";
 import { given } from "../../lib/key.ts";
 
+/** What of a backend is changed in its form. */
+export type BackendPart = Partial<Pick<Backend, "addresses" | "port" | "weight">>;
+
 /** A change of one backend. */
 export type Deed =
   | { kind: "add"; backend: BackendInput }
   | { kind: "admin"; name: string; admin: "up" | "drain" | "down" }
-  | { kind: "weight"; name: string; weight: number }
+  | { kind: "edit"; name: string; part: BackendPart }
   | { kind: "remove"; name: string };
 
 /** What is asked before it. */
@@ -21,8 +24,8 @@ export function question(deed: Deed): string {
         drain: `Drain ${deed.name}?`,
         down: `Take ${deed.name} down?`,
       }[deed.admin];
-    case "weight":
-      return `Give ${deed.name} the weight ${deed.weight}?`;
+    case "edit":
+      return `Change ${deed.name}?`;
     case "remove":
       return `Remove ${deed.name}?`;
   }
@@ -39,16 +42,21 @@ export function outcome(deed: Deed): string {
         drain: `${deed.name} drains.`,
         down: `${deed.name} is down.`,
       }[deed.admin];
-    case "weight":
-      return `${deed.name} has the weight ${deed.weight}.`;
+    case "edit":
+      return `${deed.name} was changed.`;
     case "remove":
       return `${deed.name} was removed.`;
   }
 }
 
+/** A part with addresses leaves no room for their short form. */
+function whole(part: BackendPart) {
+  return part.addresses === undefined ? part : { ...part, address: undefined };
+}
+
 /** The service as it would be. */
 export function after(service: Service, deed: Deed): Record<string, unknown> {
-  const change = (part: Partial<Backend>, name: string) =>
+  const change = (part: object, name: string) =>
     service.backends.map((b) => (b.name === name ? { ...b, ...part } : b));
   const backends = () => {
     switch (deed.kind) {
@@ -56,8 +64,8 @@ export function after(service: Service, deed: Deed): Record<string, unknown> {
         return [...service.backends, deed.backend];
       case "admin":
         return change({ admin: deed.admin }, deed.name);
-      case "weight":
-        return change({ weight: deed.weight }, deed.name);
+      case "edit":
+        return change(whole(deed.part), deed.name);
       case "remove":
         return service.backends.filter((b) => b.name !== deed.name);
     }
@@ -77,17 +85,30 @@ export function reverse(service: Service, deed: Deed): Deed | null {
   switch (deed.kind) {
     case "admin":
       return { kind: "admin", name: deed.name, admin: was.admin };
-    case "weight":
-      return { kind: "weight", name: deed.name, weight: was.weight };
+    case "edit":
+      return { kind: "edit", name: deed.name, part: partOf(was, deed.part) };
     case "remove":
       return { kind: "add", backend: input(was) };
   }
+}
+
+/** What of a backend a part is about, as it was. */
+function partOf(was: Backend, part: BackendPart): BackendPart {
+  const all = { ...was, addresses: was.addresses ?? [was.address ?? ""] };
+  const names = Object.keys(part) as (keyof BackendPart)[];
+  return Object.fromEntries(names.map((name) => [name, all[name]]));
 }
 
 /** A backend as it is sent. */
 function input(b: Backend): BackendInput {
   const { name, address, addresses, port, weight, admin } = b;
   return given({ name, address, addresses, port, weight, admin }) as unknown as BackendInput;
+}
+
+/** A part as a merge patch: the short form of addresses goes. */
+function patchOf(part: BackendPart): BackendInput {
+  const patch = part.addresses === undefined ? part : { ...part, address: null };
+  return patch as unknown as BackendInput;
 }
 
 /** Does it, to the backend as an ETag names it. */
@@ -111,7 +132,7 @@ export function perform(service: string, deed: Deed, etag: string): Promise<Answ
       return ask(
         api.PATCH("/v1/services/{service}/backends/{backend}", {
           params: { path: { service, backend: deed.name }, header },
-          body: deed.kind === "admin" ? { admin: deed.admin } : { weight: deed.weight },
+          body: deed.kind === "admin" ? { admin: deed.admin } : patchOf(deed.part),
         }),
       );
   }

@@ -11,10 +11,10 @@ interface Props {
   service: Service;
   stats: ServiceStats | undefined;
   onDeed: (deed: Deed) => unknown;
-  onWeigh: (name: string, weight: number) => void;
+  onEdit: (backend: Backend) => void;
 }
 
-export function BackendTable({ service, stats, onDeed, onWeigh }: Props) {
+export function BackendTable({ service, stats, onDeed, onEdit }: Props) {
   return (
     <TableBox label="Backends">
       <table class="stacking" aria-label="Backends">
@@ -44,7 +44,7 @@ export function BackendTable({ service, stats, onDeed, onWeigh }: Props) {
               backend={b}
               stats={stats?.backends.find((s) => s.name === b.name)}
               onDeed={onDeed}
-              onWeigh={onWeigh}
+              onEdit={onEdit}
             />
           ))}
         </tbody>
@@ -58,12 +58,12 @@ interface RowProps {
   backend: Backend;
   stats: BackendStats | undefined;
   onDeed: (deed: Deed) => unknown;
-  onWeigh: (name: string, weight: number) => void;
+  onEdit: (backend: Backend) => void;
 }
 
 const words = { up: "up", drain: "draining", down: "down" };
 
-function Row({ service, backend, stats, onDeed, onWeigh }: RowProps) {
+function Row({ service, backend, stats, onDeed, onEdit }: RowProps) {
   const { name, admin, weight } = backend;
   const state = stats?.state ?? backend.state;
   const left = stats?.sessions;
@@ -83,8 +83,10 @@ function Row({ service, backend, stats, onDeed, onWeigh }: RowProps) {
         {admin === "drain" && state === "drain" && <Drain name={name} left={left} />}
       </th>
       <td data-label="Address" class="mono">
-        {(backend.addresses ?? [backend.address]).join(", ")}{" "}
-        <span class="muted">:{backend.port}</span>
+        <span>
+          {(backend.addresses ?? [backend.address]).join(", ")}{" "}
+          <span class="muted nowrap">port {backend.port}</span>
+        </span>
       </td>
       <td class="number" data-label="Weight">
         {weight}
@@ -103,16 +105,14 @@ function Row({ service, backend, stats, onDeed, onWeigh }: RowProps) {
         {stats === undefined ? "–" : count(stats.packets)}
       </td>
       <td class="row-actions">
-        <Actions name={name} admin={admin} weight={weight} onDeed={onDeed} onWeigh={onWeigh} />
+        <Actions backend={backend} onDeed={onDeed} onEdit={onEdit} />
       </td>
     </tr>
   );
 }
 
-type ActionProps = Pick<RowProps, "onDeed" | "onWeigh"> &
-  Pick<Backend, "name" | "admin" | "weight">;
-
-function Actions({ name, admin, weight, onDeed, onWeigh }: ActionProps) {
+function Actions({ backend, onDeed, onEdit }: Pick<RowProps, "backend" | "onDeed" | "onEdit">) {
+  const { name, admin } = backend;
   const to = (verb: string, next: Backend["admin"], look = "") => (
     <WriteButton
       class={look}
@@ -129,12 +129,12 @@ function Actions({ name, admin, weight, onDeed, onWeigh }: ActionProps) {
       {admin === "down" ? to("Bring up", "up") : to("Take down", "down", "quiet")}
       <WriteButton
         class="quiet"
-        label={`Re-weight ${name}`}
+        label={`Change ${name}`}
         onClick={() => {
-          onWeigh(name, weight);
+          onEdit(backend);
         }}
       >
-        Re-weight
+        Change
       </WriteButton>
       <WriteButton
         class="quiet danger"

@@ -135,7 +135,7 @@ export function Explain({ query }: { query: Map<string, string> }) {
               help={
                 known.length === 0
                   ? "Where it is sent."
-                  : `Where it is sent: ${known.slice(0, 4).join(", ")}.`
+                  : `Where it is sent, such as ${known.slice(0, 4).join(", ")}.`
               }
             />
           </div>

@@ -28,7 +28,7 @@ function layoutOf(width: number): Layout {
   const keyWidth = narrow ? 78 : 148;
   const keys = narrow ? width * 0.55 : width * 0.56;
   const left = 18;
-  const room = keys - keyWidth / 2 - left - (narrow ? 26 : 150);
+  const room = keys - keyWidth / 2 - left - (narrow ? 26 : 178);
   return {
     width,
     left,

@@ -92,7 +92,8 @@ export function Roaming({ query }: { query: Map<string, string> }) {
         />
         <p class="roam-count" data-testid="roam-count" data-value={scene.roams}>
           <strong>{count(scene.roams)}</strong> {scene.roams === 1 ? "roam" : "roams"} since you
-          look; <strong>{count(scene.kept)}</strong> kept their backend
+          came; <strong>{scene.kept === scene.roams ? "all" : count(scene.kept)}</strong> kept their
+          backend
         </p>
       </div>
       {scene.lanes.length === 0 ? (

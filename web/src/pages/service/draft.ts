@@ -25,6 +25,7 @@ export interface BackendDraft {
 /** The members that are one text each, by their names in the API. */
 export const plainMembers = [
   "pinning",
+  "datapath",
   "slots",
   "seed",
   "session_ttl",
@@ -63,6 +64,7 @@ export function newDraft(): Draft {
     key: { several: false, variants: [noVariant], fallback: "source" },
     plain: {
       pinning: "auto",
+      datapath: "queue",
       slots: "",
       seed: "",
       session_ttl: "",

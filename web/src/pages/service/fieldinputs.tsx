@@ -6,15 +6,20 @@ interface Props {
   field: FieldDraft;
   /** What its labels begin with; empty for the only field. */
   prefix: string;
+  /** The same, where the eye sees it around the fields. */
+  within?: string;
   /** The pointer of what has the three members. */
   at: string;
   onField: (part: Partial<FieldDraft>) => void;
   onFocus?: () => void;
 }
 
-export function FieldInputs({ field, prefix, at, onField, onFocus }: Props) {
+export function FieldInputs({ field, prefix, within, at, onField, onFocus }: Props) {
   const label = (word: string) => (prefix === "" ? word : `${prefix} ${word.toLowerCase()}`);
-  const focus = onFocus === undefined ? {} : { onFocus };
+  const shared = {
+    ...(onFocus === undefined ? {} : { onFocus }),
+    ...(within === undefined ? {} : { within }),
+  };
   const helps = prefix === "";
   return (
     <div class="form-row">
@@ -29,7 +34,7 @@ export function FieldInputs({ field, prefix, at, onField, onFocus }: Props) {
           onField({ offset });
         }}
         {...(helps ? { help: "In bytes from the payload's start." } : {})}
-        {...focus}
+        {...shared}
       />
       <TextField
         class="narrow"
@@ -42,7 +47,7 @@ export function FieldInputs({ field, prefix, at, onField, onFocus }: Props) {
           onField({ length });
         }}
         {...(helps ? { help: "In bytes, 1 to 256." } : {})}
-        {...focus}
+        {...shared}
       />
       <TextField
         label={label("Mask")}
@@ -56,7 +61,7 @@ export function FieldInputs({ field, prefix, at, onField, onFocus }: Props) {
         {...(helps
           ? { help: "In hex, ANDed to the bytes; as long as they are. Mostly none." }
           : {})}
-        {...focus}
+        {...shared}
       />
     </div>
   );

@@ -21,20 +21,23 @@ export function Members({ service }: { service: Service }) {
         {service.backends.length === 0 ? (
           <p class="bad-text">There are none.</p>
         ) : (
-          <ul class="plain-list">
+          <ul class="plain-list members-backends">
             {service.backends.map((b) => (
               <li key={b.name}>
                 <span class={`chip ${b.state}`}>
                   {b.name} <span class="chip-state">{b.state}</span>
-                </span>{" "}
-                <span class="mono">{(b.addresses ?? [b.address]).join(", ")}</span> port {b.port},
-                weight {b.weight}
+                </span>
+                <span>weight {b.weight}</span>
+                <span class="mono">
+                  {(b.addresses ?? [b.address]).join(", ")}{" "}
+                  <span class="muted nowrap">port {b.port}</span>
+                </span>
               </li>
             ))}
           </ul>
         )}
         <p>
-          <a href={href(["services", service.name, "backends"])}>Add, drain, re-weight, remove</a>
+          <a href={href(["services", service.name, "backends"])}>Add, drain, change, remove</a>
         </p>
       </section>
       <section class="card">
@@ -59,6 +62,7 @@ function membersOf(s: Service): [string, string][] {
       : `${s.timeouts.unreplied} unreplied, ${s.timeouts.replied} replied`;
   return [
     ["Pinning", s.pinning],
+    ["Data path", s.datapath],
     ["Stale entries", s.stale],
     ["Confirm timeout", s.confirm_timeout],
     ["Session TTL", s.session_ttl],

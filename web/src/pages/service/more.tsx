@@ -25,6 +25,15 @@ const members: Member[] = [
     ],
   },
   {
+    name: "datapath",
+    label: "Data path",
+    help: "Who decides a session's first packet. Where the kernel cannot, the daemon does.",
+    choices: [
+      choice("queue", "queue: the daemon"),
+      choice("kernel", "kernel: nftables, which tells the daemon"),
+    ],
+  },
+  {
     name: "stale",
     label: "Stale entries",
     help: "When the conntrack entry goes that a roamed session left behind.",

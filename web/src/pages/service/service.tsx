@@ -12,6 +12,7 @@ import { Heading } from "../../parts/heading.tsx";
 import { KeyDrawing } from "../../parts/keydrawing.tsx";
 import { Shares } from "../../parts/shares.tsx";
 import { Loading, ProblemNote } from "../../parts/states.tsx";
+import { InEffect } from "./ineffect.tsx";
 import { Members } from "./members.tsx";
 
 export function ServicePage({ name }: { name: string }) {
@@ -60,14 +61,8 @@ export function ServicePage({ name }: { name: string }) {
             <section class="card">
               <h2>Key</h2>
               <KeyDrawing value={service.data.key} />
-              <p data-testid="effective">
-                <span class="badge">{service.data.effective.pinning}</span>{" "}
-                {service.data.effective.pinning === "session"
-                  ? "Each packet's key decides"
-                  : "The 5-tuple decides"}
-                : {service.data.effective.reason}.
-              </p>
             </section>
+            <InEffect effective={service.data.effective} />
             <section class="card">
               <h2>Ring shares</h2>
               {ring.data === null ? <Loading /> : <Shares rings={ring.data.items} />}

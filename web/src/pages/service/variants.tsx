@@ -70,7 +70,8 @@ function OneVariant({ variant, number, active, onActive, onVariant, onRemove }: 
       </legend>
       <div class="form-row">
         <TextField
-          label={`${title} name`}
+          within={title}
+          label="Name"
           pointer={`${at}/name`}
           value={variant.name}
           onValue={(name) => {
@@ -88,7 +89,8 @@ function OneVariant({ variant, number, active, onActive, onVariant, onRemove }: 
         <MatchInputs
           key={m}
           match={match}
-          prefix={`${title} match ${String(m + 1)}`}
+          within={title}
+          prefix={`Match ${String(m + 1)}`}
           at={`${at}/match/${String(m)}`}
           onMatch={(part) => {
             onVariant({ match: changed(variant.match, m, part) });
@@ -102,7 +104,8 @@ function OneVariant({ variant, number, active, onActive, onVariant, onRemove }: 
         <FieldInputs
           key={f}
           field={field}
-          prefix={`${title} field ${String(f + 1)}`}
+          within={title}
+          prefix={`Field ${String(f + 1)}`}
           at={`${at}/fields/${String(f)}`}
           onField={(part) => {
             onVariant({ fields: changed(variant.fields, f, part) });
@@ -147,6 +150,7 @@ function OneVariant({ variant, number, active, onActive, onVariant, onRemove }: 
 
 interface MatchProps {
   match: MatchDraft;
+  within: string;
   prefix: string;
   at: string;
   onMatch: (part: Partial<MatchDraft>) => void;
@@ -159,13 +163,14 @@ const parts: [keyof MatchDraft, string][] = [
   ["value", "48"],
 ];
 
-function MatchInputs({ match, prefix, at, onMatch, onRemove }: MatchProps) {
+function MatchInputs({ match, within, prefix, at, onMatch, onRemove }: MatchProps) {
   return (
     <div class="form-row">
       {parts.map(([name, placeholder]) => (
         <TextField
           key={name}
           class="narrow"
+          within={within}
           label={`${prefix} ${name}`}
           pointer={`${at}/${name}`}
           mono
@@ -179,7 +184,7 @@ function MatchInputs({ match, prefix, at, onMatch, onRemove }: MatchProps) {
       <button
         type="button"
         class="quiet"
-        aria-label={`Remove ${prefix.toLowerCase()}`}
+        aria-label={`Remove ${within.toLowerCase()} ${prefix.toLowerCase()}`}
         onClick={onRemove}
       >
         Remove

@@ -46,6 +46,9 @@ export function usePages<T>(limit: number, load: Load<T>): Pages<T> {
         setProblem(answer.ok ? null : answer.problem);
         found.push(...(answer.ok ? answer.data.items : []));
         cursor = answer.ok ? (answer.data.next ?? "") : "";
+        if (found.length > 0) {
+          setItems([...found]); // among a million the next can be far
+        }
       } while (cursor !== "" && found.length < limit);
       setItems(found);
       setNext(cursor);

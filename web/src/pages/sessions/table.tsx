@@ -58,7 +58,7 @@ export function SessionTable({ service, pages }: Props) {
           Next page
         </button>{" "}
         Page {count(number)}
-        {next === "" && ", the last"}
+        {loading ? ", looking for more…" : next === "" && ", the last"}
       </p>
     </>
   );

@@ -47,7 +47,7 @@ function Step({ step }: { step: LifeStep }) {
   const { kind, from, to } = step;
   return (
     <li class={`step ${kind}`} data-testid="timeline-item" data-kind={kind}>
-      <time dateTime={step.time}>{time(step.time)}</time>
+      <time dateTime={step.time}>{kind === "now" ? "now" : time(step.time)}</time>
       <div>
         <p class="step-title">{step.title}</p>
         {(from !== undefined || to !== undefined) && (
