@@ -33,8 +33,6 @@ services:
       - {name: c, address: 198.51.100.3, port: 1194}
 `
 
-// Triggers are other packages' work: that of man-db alone takes minutes here.
-
 // run runs a command and returns what it printed.
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
@@ -107,7 +105,7 @@ func tables(t *testing.T) string {
 // before has left: nothing on the way may cost a packet or a session's place.
 func TestPackageLife(t *testing.T) {
 	if os.Getenv("ROAMLB_LIFE") == "" {
-		t.Skip("kernel lacks: a machine of its own; \"make test-package\" has one")
+		t.Skip("needs a machine of its own: \"make test-package\" has one")
 	}
 	forget(t)
 	run(t, "ip", "link", "set", "lo", "up")
@@ -159,6 +157,7 @@ func forget(t *testing.T) {
 }
 
 func install(t *testing.T) {
+	// Triggers are other packages' work: that of man-db alone takes minutes here.
 	run(t, "dpkg", "--no-triggers", "--install", os.Getenv("ROAMLB_OLD_DEB"))
 	pid := mainPID(t)
 	if state := property(t, "UnitFileState"); state != "enabled" {
