@@ -101,11 +101,11 @@ func TestSessionsMapFull(t *testing.T) {
 	b.queues = patientQueues
 	b.serve(b.service("seed: 4711", "max_sessions: 200"))
 	l := b.startLoadByRing(0, paced(2000))
-	time.Sleep(time.Second)
+	waitFor(t, 20*time.Second, "somebody is told that sessions found no room", func() bool {
+		return len(b.daemon.events("evicted"))+len(b.daemon.events("table-full")) > 0
+	})
+	time.Sleep(300 * time.Millisecond)
 	l.outcome("a full sessions map")
-	if len(b.daemon.events("evicted"))+len(b.daemon.events("table-full")) == 0 {
-		t.Error("nobody is told that the sessions found no room")
-	}
 }
 
 // Somebody else's large change of nftables overflows the socket by which the
