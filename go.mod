@@ -15,6 +15,7 @@ exclude (
 )
 
 require (
+	github.com/coreos/go-systemd/v22 v22.6.0
 	github.com/florianl/go-nfqueue/v2 v2.1.0
 	github.com/getkin/kin-openapi v0.142.0
 	github.com/go-chi/chi/v5 v5.5.0

@@ -38,6 +38,7 @@ type DataPlane interface {
 	Now() int64 // nanoseconds on the clock of sessions' Seen
 	Counters() (nft.Counters, error)
 	Ruleset(redact bool) (string, error) // nft text, without secrets where redact is set
+	Rules() (string, error)              // what is the operator's where nft is external, with secrets
 }
 
 // Activity is what the daemon does.
@@ -45,7 +46,13 @@ type Activity interface {
 	Health() daemon.Health
 	SyncStats() ctsync.Stats
 	QueueStats() []nfq.Stats
+	CopiesStats() nfq.CopiesStats
 	Checks(ctx context.Context) []check.Result
+	Reloads() (done, failed uint64) // of the configuration file
+	ConntrackSize() (entries, most int, ok bool)
+	ConntrackDropped() (packets uint64, ok bool)
+	// DrainingSince is since when a backend drains; false for one that does not.
+	DrainingSince(id uint16) (time.Time, bool)
 }
 
 // Daemon is all of it.
@@ -76,6 +83,7 @@ type handlers struct {
 	auth     *authenticator
 	contract *contract
 	metrics  http.Handler
+	requests *requests
 	pages    http.Handler // for browsers
 	tags     tags
 }

@@ -81,9 +81,15 @@ func stateName(b *balancer.Backend, v *balancer.View) string {
 
 func effective(v *balancer.View) openapi.Effective {
 	if v == nil {
-		return openapi.Effective{Pinning: openapi.EffectivePinning(balancer.PinSession), Reason: "not in effect yet"}
+		const why = "not in effect yet"
+		path := openapi.EffectiveDatapathQueue
+		return openapi.Effective{Pinning: openapi.EffectivePinning(balancer.PinSession), Reason: why, Datapath: &path, DatapathReason: some(why)}
 	}
-	return openapi.Effective{Pinning: openapi.EffectivePinning(v.Pinning), Reason: v.PinReason}
+	path := openapi.EffectiveDatapath(v.Datapath)
+	return openapi.Effective{
+		Pinning: openapi.EffectivePinning(v.Pinning), Reason: v.PinReason,
+		Datapath: &path, DatapathReason: &v.PathReason,
+	}
 }
 
 func family(v6 bool) openapi.Family {
@@ -101,11 +107,16 @@ func backendName(v *balancer.View, id uint16) string {
 	return ""
 }
 
+// at is a time on the daemon's clock as others have it.
+func (h *handlers) at(then int64) time.Time {
+	return time.Now().Add(-time.Duration(h.Now() - then)).UTC()
+}
+
 // sessionDoc is a session as the API shows it.
 func (h *handlers) sessionDoc(v *balancer.View, s *ctsync.Session, show keyShower) openapi.Session {
 	doc := openapi.Session{
 		Service: v.Service.Name, Live: s.Live, Confirmed: s.Confirmed, Shared: s.Shared, Placed: s.Placed,
-		LastSeen: time.Now().Add(-time.Duration(h.Now() - s.Seen)).UTC(),
+		LastSeen: h.at(s.Seen), FirstSeen: some(h.at(s.First)),
 	}
 	doc.Key, doc.KeyHash = show.key(s.Key)
 	four, six := backendName(v, s.Backend4), backendName(v, s.Backend6)
@@ -130,7 +141,7 @@ func (h *handlers) sessionDoc(v *balancer.View, s *ctsync.Session, show keyShowe
 func eventDoc(boot string, e *event.Entry, show keyShower) openapi.Event {
 	doc := openapi.Event{
 		ID: eventID(boot, e.Seq), Time: e.Time.UTC(), Kind: string(e.Kind),
-		Service: some(e.Service), Backend: some(e.Backend), Reason: some(e.Reason), Detail: some(e.Detail),
+		Service: some(e.Service), Backend: some(e.Backend), Reason: some(e.Reason), Detail: some(e.Detail), Diff: some(e.Diff),
 		Actor: some(e.Actor.Name), From: some(e.Actor.From), Count: some(int32(e.Count)),
 		Age: some(e.Age.Seconds()), Delay: some(e.Delay.Seconds()),
 	}

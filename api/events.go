@@ -38,10 +38,12 @@ func seqOf(id, boot string) (uint64, bool) {
 type eventFilter struct {
 	kinds   []string
 	service string
+	session func(key []byte) bool // nil for any
 }
 
 func (f eventFilter) wants(e *event.Entry) bool {
-	return (len(f.kinds) == 0 || slices.Contains(f.kinds, string(e.Kind))) && (f.service == "" || f.service == e.Service)
+	return (len(f.kinds) == 0 || slices.Contains(f.kinds, string(e.Kind))) && (f.service == "" || f.service == e.Service) &&
+		(f.session == nil || len(e.Session) > 0 && f.session(e.Session))
 }
 
 // GetEvents is GET /v1/events.
@@ -52,6 +54,12 @@ func (h *handlers) GetEvents(ctx context.Context, r openapi.GetEventsRequestObje
 	}
 	if r.Params.Service != nil {
 		f.service = *r.Params.Service
+	}
+	if r.Params.Session != nil {
+		var err error
+		if f.session, err = h.shower(ctx).is(*r.Params.Session); err != nil {
+			return nil, err
+		}
 	}
 	request := requestIn(ctx)
 	if accept := request.Header.Get("Accept"); strings.Contains(accept, "text/event-stream") {

@@ -96,8 +96,8 @@ func (x *explainer) explain(v *balancer.View) {
 		x.end("no-service", "not-ours", "none of roamlb's business: it goes on as if roamlb were not there")
 		return
 	}
-	pinning := openapi.ExplanationPinning(v.Pinning)
-	x.doc.Service, x.doc.Pinning = some(v.Service.Name), &pinning
+	pinning, path := openapi.ExplanationPinning(v.Pinning), openapi.ExplanationDatapath(v.Datapath)
+	x.doc.Service, x.doc.Pinning, x.doc.Datapath = some(v.Service.Name), &pinning, &path
 	x.say("service", "service %s listens there", v.Service.Name)
 	e := v.Explain(x.client, x.payload)
 	if e.Refused {
@@ -114,6 +114,10 @@ func (x *explainer) explain(v *balancer.View) {
 func (x *explainer) pinning(v *balancer.View) {
 	if v.Pinning == balancer.PinFlow {
 		x.say("pinning", "flow, %s: what follows is of the first packet of a flow; the others go where it went", v.PinReason)
+		return
+	}
+	if v.Datapath == balancer.DatapathKernel {
+		x.say("pinning", "session, %s: every packet goes by its own key; of a new session nftables decides the first one and tells the daemon", v.PinReason)
 		return
 	}
 	x.say("pinning", "session, %s: every packet goes by its own key", v.PinReason)
@@ -150,7 +154,11 @@ func (x *explainer) key(v *balancer.View, e *balancer.Explanation) {
 	if told == nil {
 		told = x.doc.KeyHash
 	}
-	x.say("key", "variant %s: %d fields make the key %s, %d bytes", *x.doc.Variant, len(e.Fields), *told, len(e.Key))
+	fields := "1 field makes"
+	if n := len(e.Fields); n != 1 {
+		fields = fmt.Sprintf("%d fields make", n)
+	}
+	x.say("key", "variant %s: %s the key %s, %d bytes", *x.doc.Variant, fields, *told, len(e.Key))
 }
 
 func (x *explainer) decision(v *balancer.View, e *balancer.Explanation) {

@@ -105,6 +105,8 @@ func TestSignIn(t *testing.T) {
 	value, _, _ := strings.Cut(cookie, ";")
 	w.doWith("", "GET", "/v1/services", nil, "Cookie", value).want(t, 200)
 	w.doWith("", "GET", "/v1/services", nil, "Cookie", value+"x").want(t, 401)
+	w.doWith("", "GET", "/v1/login", nil, "Cookie", value).want(t, 200, `"name":"admin"`, `"scope":"write"`)
+	w.doWith("", "GET", "/v1/login", nil).want(t, 401)
 	w.doWith("", "PATCH", "/v1/services/vpn", `{}`, "If-Match", "*", "Cookie", value, "Origin", "http://evil.example").want(t, 403)
 	w.doWith("", "PATCH", "/v1/services/vpn", `{}`, "If-Match", "*", "Cookie", value, "Origin", w.url).want(t, 200)
 	w.doWith("", "GET", "/v1/services", nil, "Cookie", value, "Host", "evil.example").want(t, 421)
@@ -189,7 +191,7 @@ func TestEventStream(t *testing.T) {
 	if kind := next(s, "event: "); kind != "audit" {
 		t.Errorf("the first event is %s", kind)
 	}
-	if data := next(s, "data: "); !strings.Contains(data, `"actor":"admin"`) || !strings.Contains(data, "Stale differs") {
+	if data := next(s, "data: "); !strings.Contains(data, `"actor":"admin"`) || !strings.Contains(data, "stale differs") {
 		t.Errorf("the audit event is %s", data)
 	}
 	stop()
@@ -223,7 +225,11 @@ func TestRuleset(t *testing.T) {
 	w.do("GET", "/v1/ruleset", nil).want(t, 200, "table inet roamlb {", "chain prerouting-steer {", "map slots4-vpn-", "comment \"vpn: a known session\"", "198.51.100.1 . 1194")
 	seed := fmt.Sprintf("seed %#x", w.daemon.State().Services[0].Seed)
 	w.do("GET", "/v1/ruleset", nil, "Accept", "application/json").want(t, 200, `{"text":"table inet roamlb {`, seed)
-	if a := w.doWith(w.readToken(), "GET", "/v1/ruleset", nil).want(t, 200, "chain prerouting-steer {"); strings.Contains(string(a.text), seed) {
+	w.do("GET", "/v1/ruleset?form=print", nil).want(t, 200, "flush chain inet roamlb prerouting-steer", "seed 0x")
+	w.do("GET", "/v1/ruleset?form=other", nil).want(t, 422, "form")
+	reader := w.readToken()
+	w.doWith(reader, "GET", "/v1/ruleset?form=print", nil).want(t, 403, "may only read")
+	if a := w.doWith(reader, "GET", "/v1/ruleset", nil).want(t, 200, "chain prerouting-steer {"); strings.Contains(string(a.text), seed) {
 		t.Error("the seed is shown to who may only read")
 	}
 }

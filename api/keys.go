@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"strings"
@@ -32,6 +33,21 @@ func (s keyShower) key(key []byte) (inHex, hash *string) {
 	}
 	text := event.HashKey(s.secret, key)
 	return nil, &text
+}
+
+// is tells the key that a request names from others: in hex, or by its hash.
+func (s keyShower) is(text string) (func(key []byte) bool, error) {
+	if isHash(text) {
+		return func(key []byte) bool { return event.HashKey(s.secret, key) == text }, nil
+	}
+	if !s.full {
+		return nil, forbidden.because("keys are secrets: search by key_hash, or with a token that may write").of("session", "needs the scope write")
+	}
+	wanted, err := hex.DecodeString(text)
+	if err != nil {
+		return nil, invalid.because("").of("session", "is not hex")
+	}
+	return func(key []byte) bool { return bytes.Equal(key, wanted) }, nil
 }
 
 // isHash reports whether a path's key is a hash.

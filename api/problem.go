@@ -16,6 +16,7 @@ type Problem struct {
 	Detail   string  `json:"detail,omitempty"`
 	Instance string  `json:"instance,omitempty"` // the request's path
 	Errors   []Fault `json:"errors,omitempty"`   // every member that is wrong
+	Rules    string  `json:"rules,omitempty"`    // what to load before the change is asked for again
 
 	retryAfter time.Duration // 0: not told
 	allow      string        // methods, of a 405
@@ -53,6 +54,7 @@ var (
 	wrongMethod    = problemKind{"method-not-allowed", http.StatusMethodNotAllowed, "The resource has no such method"}
 	notAcceptable  = problemKind{"not-acceptable", http.StatusNotAcceptable, "There is no such representation"}
 	conflict       = problemKind{"conflict", http.StatusConflict, "The request contradicts what there is"}
+	needsRules     = problemKind{"needs-rules", http.StatusConflict, "The change needs other rules: load these, and ask again"}
 	stale          = problemKind{"precondition-failed", http.StatusPreconditionFailed, "It has changed meanwhile"}
 	tooLarge       = problemKind{"too-large", http.StatusRequestEntityTooLarge, "The body is too large"}
 	wrongMedia     = problemKind{"unsupported-media-type", http.StatusUnsupportedMediaType, "The body has another type than is read here"}

@@ -23,18 +23,6 @@ func (h *handlers) view(service string) (*balancer.View, error) {
 	return nil, noService(service)
 }
 
-func families(v *balancer.View) []bool {
-	v4, v6 := v.Families()
-	var out []bool
-	if v4 {
-		out = append(out, false)
-	}
-	if v6 {
-		out = append(out, true)
-	}
-	return out
-}
-
 // GetRing is GET /v1/services/{service}/ring.
 func (h *handlers) GetRing(_ context.Context, r openapi.GetRingRequestObject) (openapi.GetRingResponseObject, error) {
 	v, err := h.view(r.Service)
@@ -42,7 +30,7 @@ func (h *handlers) GetRing(_ context.Context, r openapi.GetRingRequestObject) (o
 		return nil, err
 	}
 	list := openapi.RingList{Items: []openapi.Ring{}}
-	for _, v6 := range families(v) {
+	for _, v6 := range v.Families() {
 		ring := ringDoc(v, v6)
 		if r.Params.Slots != nil && *r.Params.Slots {
 			slots := make([]string, len(v.Ring(v6)))
@@ -99,7 +87,7 @@ func (h *handlers) PreviewRing(ctx context.Context, r openapi.PreviewRingRequest
 	if doc.Differences == nil {
 		doc.Differences = []string{}
 	}
-	for _, v6 := range families(next) {
+	for _, v6 := range next.Families() {
 		c := balancer.CompareRings(have, next, v6)
 		doc.Rings = append(doc.Rings, openapi.RingChange{
 			Family: family(v6), Slots: int32(c.Slots), Moved: int32(c.Moved),

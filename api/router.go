@@ -12,6 +12,7 @@ import (
 
 	"github.com/roamlb/roamlb/config"
 	"github.com/roamlb/roamlb/daemon"
+	"github.com/roamlb/roamlb/nft"
 	"github.com/roamlb/roamlb/openapi"
 	"github.com/roamlb/roamlb/store"
 	"github.com/roamlb/roamlb/web"
@@ -32,6 +33,7 @@ func newHandler(o Options, own names) (func(viaSocket bool) http.Handler, error)
 	}
 	auth := &authenticator{auth: o.File.API.Auth, state: o.Daemon.State, failed: newLimiter(wrongRate, wrongBurst), now: time.Now}
 	h := &handlers{Daemon: o.Daemon, file: o.File, version: o.Version, log: o.Log, auth: auth, contract: c}
+	h.requests = newRequests()
 	h.metrics = newMetrics(h)
 	mux := chi.NewRouter()
 	h.pages = web.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { notFound.because("no such path").write(w, r) }))
@@ -46,9 +48,11 @@ func newHandler(o Options, own names) (func(viaSocket bool) http.Handler, error)
 	kept := newReplays(time.Now)
 	rates := newLimiter(clientRate, clientBurst)
 	return func(viaSocket bool) http.Handler {
-		next := checked(c, mux, h.Health, idempotent(kept, conditional(mux)))
+		next := checked(c, mux, h, idempotent(kept, conditional(mux)))
 		next = identified(auth, viaSocket, buffered(next))
-		if !viaSocket {
+		if viaSocket {
+			next = profiled(next)
+		} else {
 			next = limited(rates, time.Now, sameOrigin(own, next))
 		}
 		return recovered(o.Log, secured(oncePath(next)))
@@ -67,7 +71,7 @@ func oncePath(next http.Handler) http.Handler {
 
 // checked refuses what the description does not allow, and whom.
 // While the daemon starts there is nothing to be told yet.
-func checked(c *contract, mux *chi.Mux, health func() daemon.Health, next http.Handler) http.Handler {
+func checked(c *contract, mux *chi.Mux, h *handlers, next http.Handler) http.Handler {
 	inner := typed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := c.check(operationOf(r), r); p != nil {
 			p.write(w, r)
@@ -77,6 +81,14 @@ func checked(c *contract, mux *chi.Mux, health func() daemon.Health, next http.H
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op := c.find(mux, r)
+		h.requests.counted(op, admitted(op, h.Health, inner, next)).ServeHTTP(w, r)
+	})
+}
+
+// admitted lets pass to inner who may do an operation, and to next whoever asks
+// for what is none.
+func admitted(op *operation, health func() daemon.Health, inner, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who := principalOf(r.Context())
 		switch {
 		case op == nil: // the router answers, but strangers learn nothing
@@ -93,8 +105,9 @@ func checked(c *contract, mux *chi.Mux, health func() daemon.Health, next http.H
 		case op.scope(r.Method) == store.ScopeWrite && !who.mayWrite():
 			forbidden.because("the token %s may only read", who.Name).write(w, r)
 			return
+		case op.id() == "getRuleset": // while the daemon waits for rules, it prints them
 		case !health().Ready:
-			unavailable.because("the daemon is starting").later(time.Second).write(w, r)
+			unavailable.because("the daemon is %s", strings.Join(health().Reasons, "; ")).later(time.Second).write(w, r)
 			return
 		}
 		inner.ServeHTTP(w, withOperation(r, op))
@@ -187,6 +200,7 @@ func problemOf(err error) *Problem {
 	var problem *Problem
 	var wrong *config.Error
 	var exhausted *store.ExhaustedError
+	var rules *nft.RulesError
 	switch {
 	case errors.As(err, &problem):
 		return problem
@@ -194,7 +208,11 @@ func problemOf(err error) *Problem {
 		return problemOfConfig(wrong)
 	case errors.As(err, &exhausted):
 		return conflict.because("%v", exhausted)
-	case errors.Is(err, daemon.ErrDegraded):
+	case errors.As(err, &rules):
+		p := needsRules.because("%v", rules)
+		p.Rules = rules.Rules
+		return p
+	case errors.Is(err, daemon.ErrDegraded), errors.Is(err, nft.ErrNoTable):
 		return unavailable.because("%v", err).later(5 * time.Second)
 	case errors.Is(err, daemon.ErrNotApplied):
 		return notApplied.because("%v", err)

@@ -22,7 +22,7 @@ func TestServiceLife(t *testing.T) {
 		t.Errorf("headers %v", made.Header)
 	}
 	w.do("POST", "/v1/services", game).want(t, 409, `"pointer":"/name"`)
-	got := w.do("GET", "/v1/services/game", nil).want(t, 200, `"session_ttl":"2h"`, `"effective":{"pinning":"session"`, `"state":"up"`)
+	got := w.do("GET", "/v1/services/game", nil).want(t, 200, `"session_ttl":"2h"`, `"effective":{"datapath":"queue","datapath_reason":"as configured","pinning":"session","reason":"nft can load the key"}`, `"state":"up"`)
 	if got.Header.Get("ETag") != tag {
 		t.Errorf("the tag is %s, was %s when made", got.Header.Get("ETag"), tag)
 	}
@@ -47,6 +47,21 @@ func TestServiceLife(t *testing.T) {
 	w.do("DELETE", "/v1/services/game", nil, "If-Match", "*").want(t, 404)
 	w.do("PUT", "/v1/services/game", game).want(t, 201)
 	w.do("PUT", "/v1/services/game", game, "If-None-Match", "*").want(t, 412)
+}
+
+// Who asks for a data path that cannot be must be told what he has instead.
+func TestEffectiveDatapath(t *testing.T) {
+	w := newWorld(t, services)
+	for _, c := range []struct{ change, want string }{
+		{`{"datapath": "kernel"}`, `"effective":{"datapath":"kernel","datapath_reason":"as configured","pinning":"session"`},
+		{`{"pinning": "flow"}`, `"effective":{"datapath":"queue","datapath_reason":"the daemon pins flows","pinning":"flow"`},
+		{`{"pinning": "auto"}`, `"effective":{"datapath":"kernel"`},
+	} {
+		w.do("PATCH", "/v1/services/vpn", c.change, "If-Match", "*").want(t, 200, `"datapath":"kernel"`, c.want)
+	}
+	packet := `{"packet": "480102030405060708", "client": "198.18.0.1:4000", "listener": "192.0.2.10:1194"}`
+	w.do("POST", "/v1/explain", packet).want(t, 200, `"datapath":"kernel"`, "nftables decides the first one")
+	w.do("PATCH", "/v1/services/vpn", `{"datapath": "kernal"}`, "If-Match", "*").want(t, 422, `"pointer":"/datapath"`)
 }
 
 // The state survives, and says the same.

@@ -177,3 +177,32 @@ func TestPreview(t *testing.T) {
 	w.do("POST", "/v1/services/vpn/ring/preview", strings.Replace(without, `"length": 8`, `"length": 4`, 1)).want(t, 200, fmt.Sprintf(`"forgotten":%d`, now.Bindings.(*ctsync.Table).Len()))
 	w.do("POST", "/v1/services/none/ring/preview", without).want(t, 404)
 }
+
+// Who hunts one session reads its events alone, and since when it is there; who
+// drains a backend sees how many sessions are left on it.
+func TestOneSessionAndWhatIsLeft(t *testing.T) {
+	w := newWorld(t, services)
+	w.bind(0, 50)
+	key := hex.EncodeToString(sessionKey(7))
+	begun := time.Now().Add(-time.Minute).UTC().Format(time.RFC3339)
+	a := w.do("GET", "/v1/services/vpn/sessions/"+key, nil).want(t, 200)
+	if first := a.member(t, "first_seen").(string); first < begun {
+		t.Errorf("first seen at %s, which is before %s", first, begun)
+	}
+	for _, one := range []int{7, 8} {
+		w.do("PUT", "/v1/services/vpn/sessions/"+hex.EncodeToString(sessionKey(one)), `{"backend": "b"}`).want(t, 200)
+	}
+	a = w.do("GET", "/v1/events?session="+key, nil).want(t, 200, `"reason":"place"`)
+	if n := len(a.member(t, "items").([]any)); n != 1 {
+		t.Errorf("%d events of a session that had one", n)
+	}
+	hash := event.HashKey(w.daemon.State().Secret, sessionKey(7))
+	reader := w.readToken()
+	w.doWith(reader, "GET", "/v1/events?session="+key, nil).want(t, 403)
+	w.doWith(reader, "GET", "/v1/events?session="+hash, nil).want(t, 200, `"reason":"place"`)
+
+	w.do("PATCH", "/v1/services/vpn/backends/a", `{"admin": "drain"}`, "If-Match", "*").want(t, 200)
+	v := w.daemon.Snapshot().View("vpn")
+	left := v.Bindings.(*ctsync.Table).Bound(v.Service.Backends[0].ID)
+	w.do("GET", "/v1/stats", nil).want(t, 200, `"draining_since"`, fmt.Sprintf(`"name":"a","packets":0,"sessions":%d`, left))
+}

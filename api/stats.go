@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/roamlb/roamlb/balancer"
+	"github.com/roamlb/roamlb/ctsync"
 	"github.com/roamlb/roamlb/nft"
 	"github.com/roamlb/roamlb/openapi"
 )
@@ -17,9 +18,10 @@ func (h *handlers) GetStats(context.Context, openapi.GetStatsRequestObject) (ope
 	if err != nil {
 		return nil, err
 	}
-	sync := h.SyncStats()
+	sync, copies := h.SyncStats(), h.CopiesStats()
 	doc := openapi.Stats{
 		Started: h.Started().UTC(), Services: []openapi.ServiceStats{}, Queues: []openapi.QueueStats{},
+		Copies: int64(copies.Copies), LostCopies: int64(copies.Losses),
 		Flows: int32(sync.Flows), Pending: int32(sync.Pending), LostFacts: int64(sync.LostFacts),
 		LostEvents: int64(sync.LostEvents), KernelDrops: int64(sync.KernelDrops), Dumps: int64(sync.Dumps),
 	}
@@ -31,7 +33,7 @@ func (h *handlers) GetStats(context.Context, openapi.GetStatsRequestObject) (ope
 			Joins: int64(s.Joins), Evicted: int64(s.Evicted), Backends: []openapi.BackendStats{},
 		}
 		for i := range v.Service.Backends {
-			one.Backends = append(one.Backends, backendStats(&v.Service.Backends[i], v, counters))
+			one.Backends = append(one.Backends, h.backendStats(&v.Service.Backends[i], v, counters))
 		}
 		doc.Services = append(doc.Services, one)
 	}
@@ -54,12 +56,20 @@ func (h *handlers) views() []*balancer.View {
 	return s.Views
 }
 
-func backendStats(b *balancer.Backend, v *balancer.View, c nft.Counters) openapi.BackendStats {
+func (h *handlers) backendStats(b *balancer.Backend, v *balancer.View, c nft.Counters) openapi.BackendStats {
 	count := c.Backends[b.ID]
-	return openapi.BackendStats{
+	doc := openapi.BackendStats{
 		Name: b.Name, State: openapi.BackendStatsState(stateName(b, v)), Weight: int32(b.Weight),
 		Packets: int64(count.Packets), Bytes: int64(count.Bytes),
 	}
+	if t, ok := v.Bindings.(*ctsync.Table); ok {
+		bound := int32(t.Bound(b.ID))
+		doc.Sessions = &bound
+	}
+	if since, ok := h.DrainingSince(b.ID); ok && b.Admin == balancer.AdminDrain {
+		doc.DrainingSince = some(since.UTC())
+	}
+	return doc
 }
 
 // GetChecks is GET /v1/checks.
@@ -78,8 +88,18 @@ func (h *handlers) GetVersion(context.Context, openapi.GetVersionRequestObject) 
 }
 
 // GetRuleset is GET /v1/ruleset.
-func (h *handlers) GetRuleset(ctx context.Context, _ openapi.GetRulesetRequestObject) (openapi.GetRulesetResponseObject, error) {
-	text, err := h.Ruleset(!principalOf(ctx).mayWrite())
+func (h *handlers) GetRuleset(ctx context.Context, r openapi.GetRulesetRequestObject) (openapi.GetRulesetResponseObject, error) {
+	who := principalOf(ctx)
+	var text string
+	var err error
+	if r.Params.Form != nil && *r.Params.Form == openapi.Print {
+		if !who.mayWrite() {
+			return nil, forbidden.because("the rules tell seeds, and the token %s may only read", who.Name)
+		}
+		text, err = h.Rules()
+	} else {
+		text, err = h.Ruleset(!who.mayWrite())
+	}
 	if err != nil {
 		return nil, err
 	}

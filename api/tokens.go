@@ -94,6 +94,12 @@ func (a *authenticator) login(r *http.Request, secret string) (store.Token, *Pro
 	return store.Token{}, unauthorized.because("there is no such token").at("/token", "is not known")
 }
 
+// GetIdentity is GET /v1/login.
+func (h *handlers) GetIdentity(ctx context.Context, _ openapi.GetIdentityRequestObject) (openapi.GetIdentityResponseObject, error) {
+	who := principalOf(ctx)
+	return openapi.GetIdentity200JSONResponse{Name: who.Name, Scope: openapi.Scope(who.Scope)}, nil
+}
+
 // Logout is DELETE /v1/login.
 func (h *handlers) Logout(ctx context.Context, _ openapi.LogoutRequestObject) (openapi.LogoutResponseObject, error) {
 	cookie := sessionCookie("", requestIn(ctx).TLS != nil).String()

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -39,9 +40,10 @@ const services = `services:
       - {name: b, addresses: [198.51.100.2, "2001:db8:b::2"], port: 1194, weight: 3}
 `
 
-// world is a real daemon with its API, in this process and its namespace.
+// world is a real daemon with its API, in this process and mostly its namespace.
 type world struct {
-	t      *testing.T
+	t      testing.TB
+	within func(func() error) error // runs the daemon in its namespace; its API is in this one
 	dir    string
 	daemon *daemon.Daemon
 	url    string // of the API over TCP
@@ -51,9 +53,9 @@ type world struct {
 }
 
 // newWorld starts a daemon with a configuration file's text.
-func newWorld(t *testing.T, text string) *world {
+func newWorld(t testing.TB, text string) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir()}
+	w := &world{t: t, within: func(f func() error) error { return f() }, dir: t.TempDir()}
 	w.start(text)
 	t.Cleanup(func() {
 		w.stop()
@@ -79,7 +81,7 @@ func (w *world) start(text string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	log := slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
-	d, err := daemon.New(daemon.Options{
+	options := daemon.Options{
 		File: file, Log: log, Ready: func() { close(ready) },
 		Reload:     func() (*config.File, error) { return file, nil },
 		FirstToken: func(secret string) { w.token = secret },
@@ -93,14 +95,15 @@ func (w *world) start(text string) {
 			}
 			return s.Run(ctx)
 		},
-	})
+	}
+	err = w.within(func() (err error) { w.daemon, err = daemon.New(options); return err })
 	if err != nil {
 		cancel()
 		w.t.Fatal(err)
 	}
-	w.daemon, w.url = d, "http://"+file.API.Listen.String()
+	w.url = "http://" + file.API.Listen.String()
 	plain := file.API.TLS.Cert == ""
-	go func() { done <- d.Run(ctx) }()
+	go func() { done <- w.within(func() error { return w.daemon.Run(ctx) }) }()
 	w.stop = func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -116,20 +119,31 @@ func (w *world) start(text string) {
 		w.t.Fatal("the daemon is not ready")
 	}
 	lab.WaitFor(w.t, 5*time.Second, "the API answers", func() bool {
-		if !plain {
-			c, err := net.Dial("tcp", file.API.Listen.String())
-			return err == nil && c.Close() == nil
-		}
-		r, err := http.Get(w.url + "/healthz")
-		if err != nil {
-			return false
-		}
-		r.Body.Close()
-		return r.StatusCode == http.StatusOK
+		return greet(file.API.Listen.String(), plain) == nil
 	})
 }
 
-func freePort(t *testing.T) string {
+// greet fails unless somebody listens at an address, and, without TLS, answers.
+func greet(addr string, plain bool) error {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if !plain {
+		return nil
+	}
+	if _, err := io.WriteString(c, "GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n"); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
+
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -194,7 +208,7 @@ func (w *world) doWith(token, method, path string, body any, header ...string) a
 }
 
 // want demands a status, and parts of the text.
-func (a answer) want(t *testing.T, status int, parts ...string) answer {
+func (a answer) want(t testing.TB, status int, parts ...string) answer {
 	t.Helper()
 	if a.StatusCode != status {
 		t.Errorf("%s %s: status %d, want %d: %s", a.Request.Method, a.Request.URL.Path, a.StatusCode, status, a.text)
@@ -208,7 +222,7 @@ func (a answer) want(t *testing.T, status int, parts ...string) answer {
 }
 
 // member is a member of the answer, by a path such as items.0.name.
-func (a answer) member(t *testing.T, path string) any {
+func (a answer) member(t testing.TB, path string) any {
 	t.Helper()
 	var v any
 	if err := json.Unmarshal(a.text, &v); err != nil {

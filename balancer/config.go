@@ -29,6 +29,10 @@ type Queues struct {
 	Length uint32 // packets that may wait in one queue before it fails open
 }
 
+// LogGroup is the NFLOG group that takes copies of the packets which the kernel
+// has decided by itself.
+const LogGroup = 29811
+
 // Resolved is q with one queue a CPU where the number is left open.
 func (q Queues) Resolved(cpus int) Queues {
 	if q.Count == 0 {

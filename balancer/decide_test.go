@@ -20,6 +20,10 @@ func (b bound) Bind(_ int64, key []byte, v *View, v6 bool, candidate uint16) Bin
 	return Binding{Session: ref, Backend: candidate, Created: true}
 }
 
+func (b bound) Told(now int64, key []byte, v *View, v6 bool, backend uint16) Binding {
+	return b.Bind(now, key, v, v6, backend)
+}
+
 func (b bound) Find(key []byte, v *View, v6 bool) (Binding, bool) {
 	id, ok := b[string(key)]
 	if !ok {

@@ -55,6 +55,10 @@ type Bindings interface {
 	// and set, the first caller wins. now is in nanoseconds on the daemon's
 	// monotonic clock. key is not kept.
 	Bind(now int64, key []byte, v *View, v6 bool, candidate uint16) Binding
+	// Told is Bind for a packet that the kernel has sent to a backend by itself.
+	// The session is bound to that one, unless it has been answered by another
+	// or was placed there by hand: then the kernel is put right soon.
+	Told(now int64, key []byte, v *View, v6 bool, backend uint16) Binding
 	// Find returns the live session's binding as Bind would find it, without
 	// changing anything: its backend is 0 where Bind would bind it anew.
 	Find(key []byte, v *View, v6 bool) (Binding, bool)

@@ -5,23 +5,41 @@ import "fmt"
 // Capabilities are the limits of the kernel's nft that decide which keys it
 // can load. They are found by trying, see package nft.
 type Capabilities struct {
-	PayloadOffset int // the largest offset into a UDP payload that a rule can load from
-	KeyBytes      int // the longest key, as laid in registers, that a map can hold beside its data
+	PayloadOffset int  // the largest offset into a UDP payload that a rule can load from
+	KeyBytes      int  // the longest key, as laid in registers, that a map can hold beside its data
+	Copies        bool // rules can send copies of packets to an NFLOG group
 }
 
-// EffectivePinning says how a service's packets are bound to their backend,
-// and why where that is not as asked for or a choice was made.
-func EffectivePinning(s *Service, c Capabilities) (Pinning, string) {
-	if s.Pinning == PinFlow {
+// effectivePinning says how a service's packets are bound to their backend,
+// and why where that is not as asked for or a choice was made. beyond is why
+// nft cannot load its key.
+func effectivePinning(wish Pinning, beyond string) (Pinning, string) {
+	switch {
+	case wish == PinFlow:
 		return PinFlow, "as configured"
-	}
-	if why := s.Key.beyond(c); why != "" {
-		return PinFlow, why
-	}
-	if s.Pinning == PinSession {
+	case beyond != "":
+		return PinFlow, beyond
+	case wish == PinSession:
 		return PinSession, "as configured"
+	default:
+		return PinSession, "nft can load the key"
 	}
-	return PinSession, "nft can load the key"
+}
+
+// effectiveDatapath says who decides a session's first packet, and why where
+// that is not as asked for. Where the kernel cannot load the key, or a flow is
+// to be decided once, only Go can.
+func effectiveDatapath(s *Service, p Pinning, c Capabilities) (Datapath, string) {
+	switch {
+	case s.Datapath != DatapathKernel:
+		return DatapathQueue, "as configured"
+	case p != PinSession:
+		return DatapathQueue, "the daemon pins flows"
+	case !c.Copies:
+		return DatapathQueue, "nft of this kernel cannot send copies (CONFIG_NFT_LOG, CONFIG_NETFILTER_NETLINK_LOG)"
+	default:
+		return DatapathKernel, "as configured"
+	}
 }
 
 // beyond says why nft cannot load a key; "" where it can.

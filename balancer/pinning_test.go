@@ -27,7 +27,7 @@ func TestEffectivePinning(t *testing.T) {
 		{"deep match", Key{Variants: []Variant{{Match: []Match{{Offset: 300, Value: []byte{1}}}, Fields: []Field{{Length: 4}}}}}, PinAuto, PinFlow, "match is at payload offset 300"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, why := EffectivePinning(&Service{Key: tt.key, Pinning: tt.wish}, caps)
+			got, why := effectivePinning(tt.wish, tt.key.beyond(caps))
 			if got != tt.want || !strings.Contains(why, tt.because) {
 				t.Errorf("%s because %q, want %s because of %q", got, why, tt.want, tt.because)
 			}

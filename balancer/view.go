@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/roamlb/roamlb/hashing"
 )
@@ -31,16 +32,18 @@ func (s State) String() string {
 
 // View is one service as decisions see it. Immutable.
 type View struct {
-	Service   *Service
-	Pinning   Pinning // in effect
-	PinReason string
-	Loadable  bool // nft can load the key, whatever the pinning
-	Extractor hashing.Extractor
-	Bindings  Bindings
-	backends  map[uint16]backendView
-	ring4     Ring
-	ring6     Ring
-	weighed   bool
+	Service    *Service
+	Pinning    Pinning // in effect
+	PinReason  string
+	Loadable   bool     // nft can load the key, whatever the pinning
+	Datapath   Datapath // in effect
+	PathReason string
+	Extractor  hashing.Extractor
+	Bindings   Bindings
+	backends   map[uint16]backendView
+	ring4      Ring
+	ring6      Ring
+	weighed    bool
 }
 
 type backendView struct {
@@ -85,24 +88,24 @@ func (v *View) State(id uint16) State { return v.backends[id].state }
 // Hash is the slot hash of a key of this service.
 func (v *View) Hash(key []byte) uint32 { return hashing.Jhash(key, v.Service.Seed) }
 
-// Families says which families the service listens on.
-func (v *View) Families() (v4, v6 bool) {
-	for _, l := range v.Service.Listen {
-		if l.Addr().Is6() {
-			v6 = true
-		} else {
-			v4 = true
-		}
-	}
-	return v4, v6
+// Listens reports whether the service listens on a family.
+func (v *View) Listens(v6 bool) bool {
+	return slices.ContainsFunc(v.Service.Listen, func(l netip.AddrPort) bool { return l.Addr().Is6() == v6 })
+}
+
+// Families is those that the service listens on, IPv4 first: true for IPv6.
+func (v *View) Families() []bool {
+	return slices.DeleteFunc([]bool{false, true}, func(v6 bool) bool { return !v.Listens(v6) })
 }
 
 // NewView compiles a service. states holds the backends that are not what
 // their Admin member says, by id; nil for none.
 func NewView(s *Service, caps Capabilities, states map[uint16]State, b Bindings) *View {
 	v := &View{Service: s, Bindings: b, Extractor: layout(&s.Key), backends: make(map[uint16]backendView, len(s.Backends))}
-	v.Pinning, v.PinReason = EffectivePinning(s, caps)
-	v.Loadable = s.Key.beyond(caps) == ""
+	beyond := s.Key.beyond(caps)
+	v.Loadable = beyond == ""
+	v.Pinning, v.PinReason = effectivePinning(s.Pinning, beyond)
+	v.Datapath, v.PathReason = effectiveDatapath(s, v.Pinning, caps)
 	for i := range s.Backends {
 		be := &s.Backends[i]
 		st, ok := states[be.ID]

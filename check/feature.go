@@ -10,6 +10,8 @@ import (
 	"github.com/google/nftables/xt"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/roamlb/roamlb/balancer"
 )
 
 // From include/uapi/linux/netfilter/nf_tables.h, where golang.org/x/sys/unix
@@ -89,6 +91,11 @@ func (t trial) featureList() []feature {
 		{
 			name: "nft destroy element", needs: "Linux 6.3", optional: true, lack: "expired sessions are deleted one by one, which is slower",
 			ways: []way{{"", []request{t.destroyElement()}}},
+		},
+		{
+			name: "nft log", needs: "CONFIG_NFT_LOG and CONFIG_NETFILTER_NETLINK_LOG", optional: true, lack: "services with datapath kernel are decided by the daemon",
+			// log group 29811
+			ways: []way{{"", rule(encode(&expr.Log{Key: 1 << unix.NFTA_LOG_GROUP, Group: balancer.LogGroup}))}},
 		},
 		{
 			name: "nft nat", needs: "CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NF_TABLES_INET, Linux 5.2", lack: "packets cannot be sent on to backends",

@@ -173,6 +173,19 @@ func MarshalService(s *balancer.Service) []byte { return writeJSON(writeObject(s
 // MarshalServiceYAML writes a service as it stands in a file's list.
 func MarshalServiceYAML(s *balancer.Service) []byte { return writeYAML(writeObject(serviceMembers, s)) }
 
+// DifferentMembers names the members in which two services differ, as the API
+// and the file call them, in the order of their description.
+func DifferentMembers(a, b *balancer.Service) []string {
+	var names []string
+	for _, m := range serviceMembers {
+		x, y := m.write(a), m.write(b)
+		if (x == nil) != (y == nil) || x != nil && string(writeJSON(x)) != string(writeJSON(y)) {
+			names = append(names, m.name)
+		}
+	}
+	return names
+}
+
 // MarshalBackend writes a backend as JSON that ParseBackend takes back.
 func MarshalBackend(b *balancer.Backend) []byte { return writeJSON(writeObject(backendMembers, b)) }
 

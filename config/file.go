@@ -61,7 +61,7 @@ type NFT string
 // The owners of the rules.
 const (
 	NFTManaged  NFT = "managed"  // ours: one table, kept as it should be
-	NFTExternal NFT = "external" // the operator's; not available in this version
+	NFTExternal NFT = "external" // the operator's: we write elements only
 )
 
 // LogLevel is the least severity that is logged.

@@ -45,11 +45,7 @@ func (c *checker) file(f *File) {
 		c.add("/state", "must be a file, not a directory")
 	}
 	c.netns("/netns", f.NetNS)
-	if f.NFT == NFTExternal {
-		c.add("/nft", "external is not available in this version")
-	} else {
-		oneOf(c, "/nft", f.NFT, NFTManaged)
-	}
+	oneOf(c, "/nft", f.NFT, NFTManaged, NFTExternal)
 	c.queues("/queues", f.Queues)
 	c.ids(f)
 	oneOf(c, "/log/level", f.Log.Level, LogDebug, LogInfo, LogWarn, LogError)

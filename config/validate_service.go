@@ -32,11 +32,7 @@ func (c *checker) service(at string, s *balancer.Service) {
 	c.listeners(at+"/listen", s.Listen)
 	c.key(at+"/key", &s.Key)
 	oneOf(c, at+"/pinning", s.Pinning, balancer.PinAuto, balancer.PinSession, balancer.PinFlow)
-	if s.Datapath == balancer.DatapathKernel {
-		c.add(at+"/datapath", "kernel is not available in this version")
-	} else {
-		oneOf(c, at+"/datapath", s.Datapath, balancer.DatapathQueue)
-	}
+	oneOf(c, at+"/datapath", s.Datapath, balancer.DatapathQueue, balancer.DatapathKernel)
 	c.slots(at+"/slots", s)
 	c.duration(at+"/session_ttl", s.SessionTTL, sessionTTLSpan)
 	c.number(at+"/max_sessions", int64(s.MaxSessions), sessionsSpan)

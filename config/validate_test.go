@@ -46,7 +46,7 @@ func TestValidateFindsWhatNoTextCanSay(t *testing.T) {
 			"state: is 5001 bytes long",
 		},
 		{"no mask", func(f *config.File, _ *balancer.Service) { f.MarkMask = 0 }, "mark_mask: must have bits set"},
-		{"no owner of rules", func(f *config.File, _ *balancer.Service) { f.NFT = "" }, `nft: must be managed, not ""`},
+		{"no owner of rules", func(f *config.File, _ *balancer.Service) { f.NFT = "" }, `nft: must be managed or external, not ""`},
 		{
 			"a queue without length", func(f *config.File, _ *balancer.Service) { f.Queues.Length = 0 },
 			"queues.length: must be 1 to 65535, not 0",
@@ -107,8 +107,8 @@ func TestValidateFindsWhatNoTextCanSay(t *testing.T) {
 			"services[0].drain_timeout: must be 1s to 720h, not 0s",
 		},
 		{
-			"the data path for later", func(_ *config.File, s *balancer.Service) { s.Datapath = "kernel" },
-			"services[0].datapath: kernel is not available in this version",
+			"no data path", func(_ *config.File, s *balancer.Service) { s.Datapath = "kernal" },
+			"services[0].datapath: must be queue or kernel",
 		},
 		{
 			"an empty prefix", func(_ *config.File, s *balancer.Service) { s.Deny = make([]netip.Prefix, 1) },

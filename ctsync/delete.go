@@ -100,7 +100,7 @@ func (c *core) wanted(j *job) bool {
 			return false
 		}
 		tr := rec.table.known(rec.session)
-		return tr.base == j.flow || j.kind == jobWatch && rec.flow == j.flow
+		return tr.base == j.flow || j.kind != jobMeasure && rec.flow == j.flow
 	}
 }
 
@@ -140,12 +140,18 @@ func (c *core) judge(j *job, e *Entry, err error, now int64) bool {
 			return true
 		}
 	case jobDelete:
-		if c.stale(j, e, now) {
+		switch c.stale(j, e, now) {
+		case isStale:
 			c.flows.at(j.flow).flags |= flowDoomed
 			return true
+		case notYet:
+			c.postpone(j, now)
+			return false
 		}
 	case jobWatch:
 		c.heard(j, c.silence(e), now)
+	case jobAnswer:
+		c.looked(j, e, now)
 	case jobMeasure:
 		if rec := c.roams.at(j.roam); e.Counted {
 			rec.packets = e.Packets
@@ -156,41 +162,62 @@ func (c *core) judge(j *job, e *Entry, err error, now int64) bool {
 	return false
 }
 
-// stale reports whether the entry of a flow that was left is what it was taken
+// staleness is what is to become of an entry whose flow was left.
+type staleness uint8
+
+const (
+	notStale staleness = iota
+	isStale
+	notYet // for all that is known by now
+)
+
+// stale says whether the entry of a flow that was left is what it was taken
 // for, and is still to go.
-func (c *core) stale(j *job, e *Entry, now int64) bool {
+func (c *core) stale(j *job, e *Entry, now int64) staleness {
 	fl := c.flows.at(j.flow)
 	switch {
 	case !c.belongs(fl, e):
 		c.ended(j.flow, now)
-		return false
+		return notStale
 	case fl.id != 0 && fl.id != e.ID:
 		// Another one with the same tuple: somebody's who came after.
 		c.flows.renew(j.flow, now, c.epoch)
 		fl.id = e.ID
-		return false
+		return notStale
 	}
 	fl.id = e.ID
 	if j.reason == reasonUnreplied && e.Status&SeenReply != 0 {
 		fl.flags |= flowReplied
 		fl.turned = now
-		if j.only {
-			return false
+		switch {
+		case c.answeredSince(j):
+			j.reason = reasonReplied
+		case !j.only && c.reconsider(j):
+			return notStale
+		case age(now, j.cause) <= j.table.confirmTimeout():
+			return notYet
+		case c.isAnswered(j): // as a roam that is weak
+			j.reason = reasonReconciled
+		default:
+			return notStale
 		}
-		if !c.answeredSince(j) {
-			c.reconsider(j)
-			return false
-		}
-		j.reason = reasonReplied
 	}
 	switch j.reason {
 	case reasonReplied, reasonReconciled, reasonSilent:
 		if c.spokenSince(j, e, now) {
 			c.stays(j, now)
-			return false
+			return notStale
 		}
 	}
-	return true
+	return isStale
+}
+
+// postpone puts off a deletion for which there is no proof: the answer may have
+// come, and not be heard of yet.
+func (c *core) postpone(j *job, now int64) {
+	const looks, least = 16, 100 * time.Millisecond
+	j.notYet = now + int64(max(j.table.confirmTimeout()/looks, least))
+	c.later = append(c.later, *j)
 }
 
 // belongs reports whether an entry with a flow's tuple is ours and leads to
@@ -239,32 +266,41 @@ func (c *core) lifetime(e *Entry) time.Duration {
 }
 
 // answeredSince reports whether the backend has provably answered the session
-// of a job where it went: the old flow's first answer was told of too late, the
-// proof is there nevertheless.
+// of a job where it went, or anywhere since: the old flow's first answer was
+// told of too late, the proof is there nevertheless.
 func (c *core) answeredSince(j *job) bool {
 	tr := c.sessionOf(j)
-	if tr == nil || tr.base == 0 || c.flows.client(tr.base) != j.newClient {
+	if tr == nil || tr.base == 0 {
 		return false
 	}
 	g := c.flows.at(tr.base)
-	return g.witnessed(j.since) || g.has(flowReplied) && !j.weak && g.turned >= j.since
+	return g.witnessed(j.since) || g.has(flowReplied) && !j.weak && g.turned >= j.since && c.flows.client(tr.base) == j.newClient
+}
+
+// isAnswered reports whether the session of a job is on a flow that its backend
+// has answered, whenever that was.
+func (c *core) isAnswered(j *job) bool {
+	tr := c.sessionOf(j)
+	return tr != nil && tr.base != 0 && c.flows.at(tr.base).has(flowReplied)
 }
 
 // reconsider takes back a move that was made because the old flow had no
-// answer: it has one after all, so now the new flow must prove itself.
-func (c *core) reconsider(j *job) {
+// answer: it has one after all, so now the new flow must prove itself. It
+// reports whether the session was still there.
+func (c *core) reconsider(j *job) bool {
 	tr := c.sessionOf(j)
 	if tr == nil || tr.base == 0 || c.flows.client(tr.base) != j.newClient || tr.roams != 0 {
-		return
+		return false
 	}
 	t, h, g := j.table, j.session, tr.base
 	fl := c.flows.at(g)
 	if fl.dead() {
-		return
+		return false
 	}
 	c.leave(t, h, tr)
 	c.settleOn(t, h, tr, j.flow)
 	c.await(t, h, tr, g, j.since, j.weak || fl.has(flowReplied))
+	return true
 }
 
 // stays deals with a flow whose client has spoken after its session had
@@ -324,7 +360,7 @@ func (c *core) deleted(j *job, now int64) {
 // again puts off a job that conntrack had an error for; after some tries a
 // dump has to find what is left.
 func (c *core) again(j *job, now int64) {
-	if j.kind == jobWatch || j.kind == jobMeasure {
+	if j.kind == jobWatch || j.kind == jobMeasure || j.kind == jobAnswer {
 		return // it will be looked at again, or does without
 	}
 	const tries, pause = 5, 100 * time.Millisecond

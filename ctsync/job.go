@@ -13,7 +13,7 @@ type job struct {
 	table   *Table
 	session handle
 	gen     uint32 // of the session
-	roam    uint32 // of a watch or a measurement
+	roam    uint32 // of a watch, a measurement or a look for an answer
 	roamGen uint32
 
 	// Of a deletion.
@@ -30,6 +30,7 @@ const (
 	jobWatch                  // see whether a client of a shared session is silent
 	jobMeasure                // count what a client had sent when its session roamed
 	jobForeign                // delete the entry if it is older than the service
+	jobAnswer                 // see whether the backend has answered on the flow of a roam
 )
 
 // jobQueue is jobs in order.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type Kernel struct {
 	listen   sync.Mutex // one listener at a time on heard
 	heard    *socket
 	timeouts [2]*os.File // the sysctls of the unreplied and of streams; nil where they are hidden
+	size     [2]*os.File // the sysctls of how many entries there are, and may be; nil where they are hidden
 }
 
 var _ Conntrack = (*Kernel)(nil)
@@ -64,6 +66,9 @@ func NewKernel() (*Kernel, error) {
 		// Where /proc hides them the kernel's defaults have to do.
 		k.timeouts[i], _ = os.Open("/proc/sys/net/netfilter/" + name)
 	}
+	for i, name := range [...]string{"nf_conntrack_count", "nf_conntrack_max"} {
+		k.size[i], _ = os.Open("/proc/sys/net/netfilter/" + name)
+	}
 	return k, nil
 }
 
@@ -75,7 +80,7 @@ func (k *Kernel) Close() error {
 			failed = errors.Join(failed, s.close())
 		}
 	}
-	for _, f := range k.timeouts {
+	for _, f := range slices.Concat(k.timeouts[:], k.size[:]) {
 		if f != nil {
 			failed = errors.Join(failed, f.Close())
 		}
@@ -89,18 +94,31 @@ func (k *Kernel) Timeouts() (unreplied, replied time.Duration) {
 	return readSeconds(k.timeouts[0], defaultUnreplied), readSeconds(k.timeouts[1], defaultReplied)
 }
 
-// readSeconds reads a sysctl anew from its open file.
-func readSeconds(f *os.File, otherwise time.Duration) time.Duration {
+// Size is how many entries the namespace's table has, whosever they are, and how
+// many it may have; ok is false where the kernel does not tell.
+func (k *Kernel) Size() (entries, most int, ok bool) {
+	entries, first := readNumber(k.size[0])
+	most, second := readNumber(k.size[1])
+	return entries, most, first && second
+}
+
+// readNumber reads a sysctl anew from its open file.
+func readNumber(f *os.File) (int, bool) {
 	if f == nil {
-		return otherwise
+		return 0, false
 	}
 	var b [32]byte
 	n, _ := f.ReadAt(b[:], 0)
-	s, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
-	if err != nil || s <= 0 {
-		return otherwise
+	v, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	return v, err == nil
+}
+
+// readSeconds reads a sysctl anew from its open file.
+func readSeconds(f *os.File, otherwise time.Duration) time.Duration {
+	if s, ok := readNumber(f); ok && s > 0 {
+		return time.Duration(s) * time.Second
 	}
-	return time.Duration(s) * time.Second
+	return otherwise
 }
 
 // Get is of Conntrack.
@@ -215,13 +233,34 @@ func errorOf(body []byte) error {
 
 // Dump is of Conntrack. The kernel filters by the mark.
 func (k *Kernel) Dump(value, mask uint32, fn func(*Entry) bool) error {
+	var e Entry
+	wanted := true
+	return k.list(msgGet, func(r *request) {
+		r.attr32(ctaMark, value)
+		r.attr32(ctaMarkMask, mask)
+	}, func(body []byte) {
+		if wanted && decodeEntry(body, &e) {
+			wanted = fn(&e) // the rest of the dump has to be read all the same
+		}
+	})
+}
+
+// Dropped is how many packets conntrack has dropped in the namespace so far,
+// most of them the first ones of flows that it had no room for; ok is false
+// where the kernel does not tell. The count of each CPU wraps at 32 bits.
+func (k *Kernel) Dropped() (packets uint64, ok bool) {
+	err := k.list(msgStats, func(*request) {}, func(body []byte) { packets += decodeDrops(body) })
+	return packets, err == nil
+}
+
+// list asks for a list of something and hands fn the body of each message.
+func (k *Kernel) list(kind uint16, what func(*request), fn func(body []byte)) error {
 	k.dump.Lock()
 	defer k.dump.Unlock()
 	k.dumpSeq++
 	var r request
-	r.begin(msgGet, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, k.dumpSeq, unix.NFPROTO_UNSPEC)
-	r.attr32(ctaMark, value)
-	r.attr32(ctaMarkMask, mask)
+	r.begin(kind, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, k.dumpSeq, unix.NFPROTO_UNSPEC)
+	what(&r)
 	r.end()
 	if err := k.dumped.deadline(time.Now().Add(patience)); err != nil {
 		return err
@@ -229,9 +268,8 @@ func (k *Kernel) Dump(value, mask uint32, fn func(*Entry) bool) error {
 	if err := k.dumped.send(r.buf); err != nil {
 		return fmt.Errorf("ask for a dump: %w", err)
 	}
-	var e Entry
 	var failed error
-	for done, wanted := false, true; !done; {
+	for done := false; !done; {
 		err := k.dumped.receive(func(b []byte, cut bool) {
 			if cut {
 				failed = unix.EMSGSIZE
@@ -248,8 +286,8 @@ func (k *Kernel) Dump(value, mask uint32, fn func(*Entry) bool) error {
 					done = true
 				case m.kind == unix.NLMSG_ERROR:
 					done, failed = true, errorOf(m.body)
-				case wanted && decodeEntry(m.body, &e):
-					wanted = fn(&e) // the rest of the dump has to be read all the same
+				default:
+					fn(m.body)
 				}
 			}
 		})

@@ -9,8 +9,9 @@ import (
 
 // OffRing is the elements of the live sessions of a service whose binding is
 // not what v's ring names, for each family that a session is known in, with
-// session_ttl as their timeout: written before a ring switches, they let the
-// kernel keep these sessions too.
+// session_ttl as their timeout (10 s at least where the kernel decides): written before a ring switches, they let the
+// kernel keep these sessions too. Where the kernel decides, it is to know them
+// in the other family as well: nobody else looks at a session that roams there.
 func (s *Sync) OffRing(v *balancer.View) []balancer.Element {
 	return offRing(v, 0)
 }
@@ -21,18 +22,47 @@ func offRing(v *balancer.View, without recordFlags) []balancer.Element {
 	if !ok {
 		return nil
 	}
-	es := t.elements(without, func(key []byte, backend uint16, v6 bool) bool {
-		return v.Serves(backend, v6) && v.Ring(v6).At(v.Hash(key)) != backend
-	})
+	es := t.elements(without, offRingBackend(v))
+	timeout := offRingTimeout(v)
 	for i := range es {
-		es[i].Timeout = v.Service.SessionTTL
+		es[i].Timeout = timeout
 	}
 	return es
 }
 
-// elements is the bindings that match accepts of live sessions without certain
-// flags. match must not keep the key.
-func (t *Table) elements(without recordFlags, match func(key []byte, backend uint16, v6 bool) bool) []balancer.Element {
+// offRingTimeout is how long the kernel keeps a session off the ring unless it
+// is renewed. Where it decides alone it must not forget one between two looks
+// of renew, however short session_ttl is.
+func offRingTimeout(v *balancer.View) time.Duration {
+	if v.Datapath == balancer.DatapathKernel {
+		return max(v.Service.SessionTTL, 10*renewLook)
+	}
+	return v.Service.SessionTTL
+}
+
+// offRingBackend returns a function that says where a session's packets of a
+// family belong that v's ring would send elsewhere; 0 where it would not.
+func offRingBackend(v *balancer.View) func(key []byte, r *record, v6 bool) uint16 {
+	var other [2]bool // families for which a session's other binding counts too
+	if v.Datapath == balancer.DatapathKernel {
+		other[0], other[1] = v.Listens(false), v.Listens(true)
+	}
+	return func(key []byte, r *record, v6 bool) uint16 {
+		id := r.backend[family(v6)]
+		if id == 0 && other[family(v6)] {
+			id = r.backend[family(!v6)]
+		}
+		if id == 0 || !v.Serves(id, v6) || v.Ring(v6).At(v.Hash(key)) == id {
+			return 0
+		}
+		return id
+	}
+}
+
+// elements is an element for each backend that a function names, of the live
+// sessions without certain flags and of each family; 0 for none. It must not
+// keep the key.
+func (t *Table) elements(without recordFlags, backend func(key []byte, r *record, v6 bool) uint16) []balancer.Element {
 	var es []balancer.Element
 	var arena []byte // holds the keys: one allocation for many
 	for at := range t.shards {
@@ -45,14 +75,14 @@ func (t *Table) elements(without recordFlags, match func(key []byte, backend uin
 				if !r.live() || r.flags&without != 0 {
 					continue
 				}
-				for fam, backend := range r.backend {
-					if v6 := fam == 1; backend != 0 && match(sh.key(i), backend, v6) {
+				for _, v6 := range [...]bool{false, true} {
+					if id := backend(sh.key(i), r, v6); id != 0 {
 						if cap(arena)-len(arena) < t.stride {
 							arena = make([]byte, 0, chunkSize*max(t.stride, 1))
 						}
 						from := len(arena)
 						arena = append(arena, sh.key(i)...)
-						es = append(es, balancer.Element{Key: arena[from:len(arena):len(arena)], V6: v6, Backend: backend})
+						es = append(es, balancer.Element{Key: arena[from:len(arena):len(arena)], V6: v6, Backend: id})
 					}
 				}
 			}
@@ -85,43 +115,67 @@ func (t *Table) unbind(ids map[uint16]bool) {
 	}
 }
 
-// renew writes the elements of off-ring sessions again at half their time, and
-// once soon after the start.
+// The pace of renew: it looks every second, for the first time soon after the
+// start, and tries again after a pause.
+const (
+	renewLook  = time.Second
+	renewFirst = 10 * time.Second
+	renewPause = 10 * time.Second
+)
+
+// renew writes the elements of off-ring sessions again at half their time, once
+// soon after the start, and soon after one was found that the kernel does not
+// know.
 func (s *Sync) renew(ctx context.Context) {
-	const look, first, pause = time.Second, 10 * time.Second, 10 * time.Second
-	for sleep(ctx, look) {
+	for sleep(ctx, renewLook) {
 		snap := s.opts.Snapshot()
 		if snap == nil {
 			continue
 		}
 		for _, v := range snap.Views {
-			t, ok := v.Bindings.(*Table)
-			if !ok || v.Pinning != balancer.PinSession || ctx.Err() != nil {
-				continue
-			}
-			now := s.opts.Now()
-			s.mu.Lock()
-			if t.renewAt == 0 {
-				t.renewAt = now + int64(min(first, v.Service.SessionTTL/2))
-			}
-			due := t.renewAt <= now
-			if due {
-				t.renewAt = now + int64(max(v.Service.SessionTTL/2, look))
-			}
-			s.mu.Unlock()
-			if !due {
-				continue
-			}
-			es := offRing(v, recordHidden) // the hidden ones are to come to the queue
-			if len(es) == 0 {
-				continue
-			}
-			if err := s.opts.Elements.Put(v, snap.ZoneBase, es); err != nil {
-				s.opts.Log.Warn("sessions off the ring not renewed, trying again", "service", v.Service.Name, "error", err)
-				s.mu.Lock()
-				t.renewAt = now + int64(pause)
-				s.mu.Unlock()
+			if v.Pinning == balancer.PinSession && ctx.Err() == nil {
+				s.renewView(v, snap.ZoneBase)
 			}
 		}
+	}
+}
+
+func (s *Sync) renewView(v *balancer.View, zoneBase uint16) {
+	t, ok := v.Bindings.(*Table)
+	if !ok {
+		return
+	}
+	es := s.due(v, t)
+	if len(es) == 0 {
+		return
+	}
+	if err := s.opts.Elements.Put(v, zoneBase, es); err != nil {
+		s.opts.Log.Warn("sessions off the ring not renewed, trying again", "service", v.Service.Name, "error", err)
+		s.mu.Lock()
+		t.renewAt = s.opts.Now() + int64(renewPause)
+		s.mu.Unlock()
+	}
+}
+
+// due is the elements of a service to write now.
+func (s *Sync) due(v *balancer.View, t *Table) []balancer.Element {
+	some, all := t.strays.take()
+	now := s.opts.Now()
+	s.mu.Lock()
+	if t.renewAt == 0 {
+		t.renewAt = now + int64(min(renewFirst, v.Service.SessionTTL/2))
+	}
+	all = all || t.renewAt <= now
+	if all {
+		t.renewAt = now + int64(max(v.Service.SessionTTL/2, renewLook))
+	}
+	s.mu.Unlock()
+	switch {
+	case !all:
+		return t.offRingOf(v, some)
+	case v.Datapath == balancer.DatapathKernel:
+		return offRing(v, 0)
+	default:
+		return offRing(v, recordHidden) // they are to come to the queue
 	}
 }

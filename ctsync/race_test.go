@@ -518,3 +518,84 @@ func TestEntryThatADumpHasFoundIsNoProof(t *testing.T) {
 		}
 	}
 }
+
+// A daemon that lags hears of all the answers only after it has seen a session
+// at each of its addresses: none of the old entries may stay for that.
+func TestManyRoamsBeforeTheirAnswersAreHeardOf(t *testing.T) {
+	for _, heard := range []int{0, 1} { // of how many clients the answer is heard of in time
+		w := newWorld(t, nil)
+		var late []Event
+		w.ct.onEvent = func(es []Event) { late = append(late, es...) }
+		clients := []netip.AddrPort{clientA, clientB, clientC, client(9)}
+		for i, at := range clients {
+			w.clock += int64(10 * time.Millisecond)
+			f := w.decide(key(1), at)
+			f.NewFlow = true
+			w.packet(at, f.Backend)
+			w.s.Put([]balancer.Fact{f})
+			w.clock += int64(time.Millisecond)
+			answer := []Event{w.answer(w.ct.entries[w.tuple(at, f.Backend)])}
+			if i < heard {
+				w.s.inbox.putEvents(answer, w.clock)
+				w.settle()
+			} else {
+				late = append(late, answer...)
+			}
+		}
+		w.settle()
+		w.wantClients("before the answers are heard of", clients...)
+		w.clock += int64(2 * time.Second)
+		w.s.inbox.putEvents(late, w.clock)
+		w.pass(2 * time.Second)
+		w.wantOn(key(1), client(9))
+		w.wantClients("after that", client(9))
+		w.wantDeletions("replied", "replied", "replied")
+	}
+}
+
+// The same where the events are lost, and only a dump shows that there were answers.
+func TestManyRoamsWhoseAnswersAreNeverHeardOf(t *testing.T) {
+	w := newWorld(t, nil)
+	w.ct.onEvent = func([]Event) {}
+	clients := []netip.AddrPort{clientA, clientB, clientC}
+	for _, at := range clients {
+		w.clock += int64(10 * time.Millisecond)
+		f := w.decide(key(1), at)
+		f.NewFlow = true
+		w.packet(at, f.Backend)
+		w.s.Put([]balancer.Fact{f})
+		w.answer(w.ct.entries[w.tuple(at, f.Backend)])
+	}
+	w.settle()
+	w.dump()
+	w.pass(w.service.ConfirmTimeout + time.Second)
+	w.wantOn(key(1), clientC)
+	w.wantClients("after the dump", clientC)
+	w.wantDeletions("replied", "reconciled") // the last roam is the only one that a dump can prove
+}
+
+// Who was answered once, but not since his session's id was sent from elsewhere,
+// keeps his entry, however late that answer is heard of.
+func TestLateAnswerOfAVictimProvesNothing(t *testing.T) {
+	w := newWorld(t, nil)
+	victim := w.decide(key(1), clientA)
+	victim.NewFlow = true
+	w.packet(clientA, victim.Backend)
+	late := []Event{w.answer(w.ct.entries[w.tuple(clientA, victim.Backend)])}
+	w.s.Put([]balancer.Fact{victim})
+	for _, forger := range []netip.AddrPort{clientB, clientC} {
+		w.clock += int64(time.Millisecond)
+		f := w.decide(key(1), forger)
+		f.NewFlow = true
+		w.packet(forger, f.Backend)
+		w.s.Put([]balancer.Fact{f})
+	}
+	w.settle()
+	w.clock += int64(time.Second)
+	w.s.inbox.putEvents(late, w.clock)
+	w.pass(15 * time.Second)
+	if e := w.ct.entries[w.tuple(clientA, victim.Backend)]; e == nil {
+		t.Error("the victim's entry is gone")
+	}
+	w.check()
+}

@@ -98,6 +98,7 @@ func (s *Sync) dump(ctx context.Context) error {
 		s.core.completed(began)
 		s.dumps.done++
 		s.dumps.last, s.dumps.entries = age(s.opts.Now(), began), n
+		s.opts.Log.Debug("conntrack compared", "entries", n, "took", s.dumps.last)
 		if s.maps.Swap(false) {
 			signal(s.takeover)
 		}

@@ -9,6 +9,7 @@ type record struct {
 	prev, next uint32    // in the shard's list of the answered or the unanswered
 	backend    [2]uint16 // of IPv4 and of IPv6 packets; 0 while unbound
 	bound      uint32    // when it was bound, in wrapping milliseconds, see millis
+	first      int32     // when the session was first seen, seconds on the daemon's clock
 	keyLen     uint16
 	flags      recordFlags
 }

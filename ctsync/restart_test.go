@@ -63,13 +63,16 @@ func TestSnapshotGivesBackWhoWasWhere(t *testing.T) {
 	snapshot := w.save()
 	saved := w.clock
 	w.restart(5*time.Second, snapshot)
-	opts := cmp.Options{cmpopts.IgnoreFields(Session{}, "Seen"), cmpopts.EquateComparable(clientA)}
+	opts := cmp.Options{cmpopts.IgnoreFields(Session{}, "Seen", "First"), cmpopts.EquateComparable(clientA)}
 	if diff := cmp.Diff(want, w.all(), opts); diff != "" {
 		t.Errorf("sessions after the restart (-want +got):\n%s", diff)
 	}
 	for k, s := range w.all() { // ages, to the millisecond
 		if got, was := w.clock-s.Seen, saved-want[k].Seen; got-was > int64(time.Millisecond) || was-got > int64(time.Millisecond) {
 			t.Fatalf("session %x was seen %v ago, %v before", k, time.Duration(got), time.Duration(was))
+		}
+		if got, was := w.clock-s.First, saved-want[k].First; got-was > int64(time.Second) || was-got > int64(time.Second) {
+			t.Fatalf("session %x was first seen %v ago, %v before", k, time.Duration(got), time.Duration(was))
 		}
 	}
 	if got, want := w.s.Stats().Services["vpn"].Unanswered, 2; got != want {

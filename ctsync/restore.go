@@ -155,6 +155,9 @@ func (r *reader) session() savedSession {
 		flags:   r.byte(),
 		age:     r.age(),
 	}
+	if ss.flags&savedFirst != 0 {
+		ss.first = r.age()
+	}
 	if ss.flags&savedFlow == 0 {
 		return ss
 	}
@@ -184,6 +187,9 @@ func (t *Table) restore(ss *savedSession, now int64) {
 	}
 	t.counts[kind].Add(1)
 	r := sh.records.at(i)
+	if ss.flags&savedFirst != 0 {
+		r.first = seconds(now - int64(ss.first))
+	}
 	sh.bindTo(i, ss.backend)
 	if ss.flags&savedPlaced != 0 {
 		r.flags |= recordPlaced

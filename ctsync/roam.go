@@ -1,7 +1,6 @@
 package ctsync
 
 import (
-	"math"
 	"net/netip"
 	"time"
 
@@ -175,7 +174,7 @@ func (c *core) tried(t *Table, h handle, tr *track, g uint32, n uint8) {
 	if to.has(flowReplied) {
 		return
 	}
-	to.tries = n + min(1, math.MaxUint8-n)
+	to.tries = min(n+1, manyTries+1)
 	if to.tries == manyTries {
 		c.tell(event.Event{
 			Kind: event.Contested, Service: t.name, Session: t.key(h, tr.gen),
@@ -257,25 +256,6 @@ func (c *core) prove(r uint32, w why) {
 	gen := tr.gen
 	c.move(t, h, tr, rec.flow, w)
 	t.confirm(h, gen)
-}
-
-// unanswered is the end of a roam that nobody was seen to answer in time: the
-// old flow stays, unless it has ended meanwhile. A weak one counts as answered
-// if its flow is, and if the old flow's client was silent all that time.
-func (c *core) unanswered(r uint32) {
-	rec := c.roams.at(r)
-	t, h, g := rec.table, rec.session, rec.flow
-	tr := t.known(h)
-	fl := c.flows.at(g)
-	switch {
-	case tr.base != 0 && c.flows.at(tr.base).dead() && !fl.dead():
-		c.move(t, h, tr, g, why{})
-	case rec.has(roamWeak) && fl.has(flowReplied) && !fl.dead():
-		c.prove(r, why{reason: reasonReconciled, cause: rec.at})
-	default:
-		c.dropRoam(tr, r)
-		c.flows.settle(g)
-	}
 }
 
 // addRoam links a session and a flow.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/roamlb/roamlb/balancer"
 )
@@ -19,6 +20,7 @@ type Session struct {
 	Shared    bool           // spoken by two clients in turns
 	Placed    bool           // bound by hand
 	Seen      int64          // last decision, nanoseconds on the daemon's clock
+	First     int64          // first decision, likewise, in whole seconds
 	Client    netip.AddrPort // of the flow it is on; invalid while unknown
 	Listener  netip.AddrPort // of the flow it is on
 	Live      bool           // that flow has an entry
@@ -97,6 +99,7 @@ func (t *Table) show(h handle) Session {
 	s := Session{
 		Key: slices.Clone(sh.key(h.number())), Backend4: r.backend[0], Backend6: r.backend[1],
 		Confirmed: r.confirmed(), Placed: r.flags&recordPlaced != 0, Seen: r.seen,
+		First: int64(r.first) * int64(time.Second),
 	}
 	tr := t.known(h)
 	if tr == nil || tr.gen != r.gen {
@@ -253,8 +256,7 @@ func (c *core) trackOf(t *Table, h handle, gen uint32) *track {
 
 // ofFamilies is the elements of the families that a service listens on.
 func ofFamilies(v *balancer.View, es []balancer.Element) []balancer.Element {
-	v4, v6 := v.Families()
-	return slices.DeleteFunc(es, func(e balancer.Element) bool { return e.V6 && !v6 || !e.V6 && !v4 })
+	return slices.DeleteFunc(es, func(e balancer.Element) bool { return !v.Listens(e.V6) })
 }
 
 // cut takes a session off all its flows, whose entries are deleted unless

@@ -65,7 +65,7 @@ func (s *shard) insert(hash uint32, key []byte, now int64) uint32 {
 	if gen == 0 {
 		gen = 1
 	}
-	*r = record{seen: now, gen: gen, keyLen: uint16(len(key)), flags: recordLive}
+	*r = record{seen: now, first: seconds(now), gen: gen, keyLen: uint16(len(key)), flags: recordLive}
 	copy(s.key(i), key)
 	s.index.insert(hash, i)
 	s.push(i)

@@ -21,6 +21,7 @@ import (
 //
 //	table:   1 name layout stride
 //	session: 2 key backend4 backend6 flags age, and if flags say so:
+//	         age since it was first seen
 //	         client listener backend flags id age
 //	end:     0
 const snapshotHeader = "roamlb sessions 1\n"
@@ -36,6 +37,7 @@ const (
 	savedConfirmed = 1 << iota
 	savedPlaced
 	savedFlow
+	savedFirst
 
 	savedZoned   = 1
 	savedReplied = 2
@@ -53,6 +55,7 @@ type savedSession struct {
 	backend  [2]uint16
 	flags    uint8
 	age      time.Duration // since the last decision
+	first    time.Duration // since the first one
 	client   netip.AddrPort
 	listener netip.AddrPort
 	flowOf   uint16 // the flow's backend
@@ -104,7 +107,10 @@ func (s *Sync) Save(w io.Writer) error {
 func (t *Table) saved(h handle, now int64) savedSession {
 	sh := &t.shards[h.shard()]
 	r := sh.records.at(h.number())
-	ss := savedSession{key: sh.key(h.number()), backend: r.backend, age: age(now, r.seen)}
+	ss := savedSession{
+		key: sh.key(h.number()), backend: r.backend, flags: savedFirst,
+		age: age(now, r.seen), first: age(now, int64(r.first)*int64(time.Second)),
+	}
 	if r.confirmed() {
 		ss.flags |= savedConfirmed
 	}
@@ -139,6 +145,9 @@ func (ss *savedSession) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(ss.backend[1]))
 	b = append(b, ss.flags)
 	b = binary.AppendUvarint(b, uint64(ss.age/time.Millisecond))
+	if ss.flags&savedFirst != 0 {
+		b = binary.AppendUvarint(b, uint64(ss.first/time.Millisecond))
+	}
 	if ss.flags&savedFlow == 0 {
 		return b
 	}

@@ -21,6 +21,7 @@ type Table struct {
 
 	counts  [2]atomic.Int64 // sessions that are unanswered, and answered; insertions count before they happen
 	evicted atomic.Uint64
+	strays  strays
 
 	tracked // guarded by Sync.mu
 }
@@ -124,6 +125,9 @@ func (s *shard) bind(at, i uint32, now int64, v *balancer.View, v6 bool, candida
 // millis is a time in milliseconds; it wraps after 49 days, which makes a
 // session young again for a moment.
 func millis(ns int64) uint32 { return uint32(ns / int64(time.Millisecond)) }
+
+// seconds is a time in seconds; below 0 it is before the daemon's start.
+func seconds(ns int64) int32 { return int32(ns / int64(time.Second)) }
 
 // Find is of balancer.Bindings.
 func (t *Table) Find(key []byte, v *balancer.View, v6 bool) (balancer.Binding, bool) {

@@ -101,6 +101,11 @@ func (s *Sync) takeOverView(ctx context.Context, v *balancer.View, zoneBase uint
 	if err := s.deleteElements(ctx, v, orphans); err != nil {
 		return busy, err
 	}
+	if v.Datapath == balancer.DatapathKernel {
+		// The kernel would decide by the ring alone: these sessions stay in it.
+		found = slices.DeleteFunc(found, func(h hidden) bool { return t.offRing(h, v) })
+		t.strays.addAll()
+	}
 	doubtful := s.doubtful()
 	for part := range slices.Chunk(found, takeoverAtOnce) {
 		es := s.hiding(t, part, began, doubtful)
@@ -156,6 +161,19 @@ func (t *Table) take(now int64, e balancer.Element, limit int) (hidden, bool) {
 		h.differs = true
 	}
 	return h, true
+}
+
+// offRing reports whether the ring names another backend for a session than
+// the one it is bound to.
+func (t *Table) offRing(h hidden, v *balancer.View) bool {
+	sh := &t.shards[h.session.shard()]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	r := sh.records.at(h.session.number())
+	if !r.live() || r.gen != h.gen {
+		return false
+	}
+	return v.Ring(h.v6).At(v.Hash(sh.key(h.session.number()))) != r.backend[family(h.v6)]
 }
 
 // doubtful is the backends that have entries which no session was seen on:

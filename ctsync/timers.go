@@ -66,7 +66,7 @@ func (c *core) expire(now int64) {
 		case rec.has(roamShared):
 			c.watch(t.roam, now)
 		default:
-			c.unanswered(t.roam)
+			c.unanswered(t.roam, now)
 		}
 	}
 }

@@ -22,6 +22,7 @@ const (
 	msgNew    = unix.NFNL_SUBSYS_CTNETLINK << 8   // IPCTNL_MSG_CT_NEW: new or changed
 	msgGet    = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1 // IPCTNL_MSG_CT_GET
 	msgDelete = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2 // IPCTNL_MSG_CT_DELETE
+	msgStats  = unix.NFNL_SUBSYS_CTNETLINK<<8 | 4 // IPCTNL_MSG_CT_GET_STATS_CPU
 
 	groupUpdate  = 2 // NFNLGRP_CONNTRACK_UPDATE
 	groupDestroy = 3 // NFNLGRP_CONNTRACK_DESTROY
@@ -53,7 +54,8 @@ const (
 	protoSrcPort = 2
 	protoDstPort = 3
 
-	countersPackets = 1 // enum ctattr_counters
+	countersPackets = 1  // enum ctattr_counters
+	statsDrop       = 10 // enum ctattr_stats_cpu
 )
 
 // message is one netlink message within a datagram.
@@ -201,6 +203,23 @@ func decodePackets(b []byte) (uint64, bool) {
 		b = rest
 		if kind == countersPackets && len(p) == 8 {
 			return binary.BigEndian.Uint64(p), true
+		}
+	}
+}
+
+// decodeDrops reads how many packets one CPU has dropped.
+func decodeDrops(body []byte) uint64 {
+	if len(body) < familyLen {
+		return 0
+	}
+	for b := body[familyLen:]; ; {
+		kind, p, rest, ok := cutAttr(b)
+		if !ok {
+			return 0
+		}
+		b = rest
+		if kind == statsDrop {
+			return uint64(number32(p))
 		}
 	}
 }

@@ -46,6 +46,22 @@ func TestDecodeEntry(t *testing.T) {
 	}
 }
 
+func TestDecodeDrops(t *testing.T) {
+	var r request
+	r.begin(msgStats, 0, 1, unix.NFPROTO_UNSPEC)
+	for kind := uint16(2); kind < 15; kind++ { // in the order of the kernel's enum
+		r.attr32(kind, 1000+uint32(kind))
+	}
+	r.end()
+	body := r.buf[headerLen:]
+	if got := decodeDrops(body); got != 1000+10 {
+		t.Errorf("%d packets dropped, want those of CTA_STATS_DROP", got)
+	}
+	for n := range body {
+		decodeDrops(body[:n]) // must not panic
+	}
+}
+
 func TestDecodeRefuses(t *testing.T) {
 	e := Entry{Tuple: Tuple{clientA, listener4, 7}, Backend: clientB, ID: 1}
 	good := entryBody(&e)

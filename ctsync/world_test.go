@@ -102,7 +102,7 @@ func (w *world) start() {
 func (w *world) publish() {
 	s := *w.service
 	s.Backends = slices.Clone(s.Backends)
-	v := balancer.NewView(&s, balancer.Capabilities{PayloadOffset: 256, KeyBytes: 60}, w.states, w.s.Table(&s, 8, "v1"))
+	v := balancer.NewView(&s, balancer.Capabilities{PayloadOffset: 256, KeyBytes: 60, Copies: true}, w.states, w.s.Table(&s, 8, "v1"))
 	w.snap = balancer.NewSnapshot(balancer.Marks{Mask: 0xffff}, zoneBase, []*balancer.View{v})
 }
 

@@ -30,7 +30,7 @@ func (d *Daemon) assign(services []balancer.Service) (store.State, error) {
 	have := d.store.State()
 	return store.Assigner{
 		MarkMask: d.file.MarkMask, ZoneBase: d.file.ZoneBase,
-		Max: d.marks().MaxID(d.file.ZoneBase), Rest: idRest, Now: time.Now(),
+		Max: d.marks().MaxID(d.file.ZoneBase), Rest: idRest, Now: time.Now(), SeedsByName: d.external(),
 		InUse: func(id uint16) bool {
 			// Without a state the kernel may know ids of a lost one; with one,
 			// those that were never given out are nobody's.
@@ -206,6 +206,9 @@ func (d *Daemon) install(next store.State) error {
 		return err
 	}
 	var pending *store.Pending
+	if err := d.require(s, next); err != nil {
+		return err
+	}
 	have := d.store.State()
 	if have.Revision == 0 || have.MarkMask != next.MarkMask || have.ZoneBase != next.ZoneBase {
 		p, err := d.store.Prepare(next)
@@ -271,7 +274,14 @@ func (d *Daemon) deleteForeign(ctx context.Context, ls []netip.AddrPort) {
 
 // Reload reads the file again and takes its services: all, or nothing and an
 // error.
-func (d *Daemon) Reload(ctx context.Context) error {
+func (d *Daemon) Reload(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			d.reloads.failed.Add(1)
+		} else {
+			d.reloads.done.Add(1)
+		}
+	}()
 	f, err := d.opts.Reload()
 	if err != nil {
 		return err
@@ -294,6 +304,11 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 	d.outlook = d.lookAt(services)
 	leaving, arriving := leavingBackends(old, services), d.arrivingBackends(old, services)
 	mid := d.build(services, leaving, balancer.Down, d.newTables)
+	if err := d.table.Require(d.compile(mid)); err != nil {
+		d.outlook = before
+		eachTable(mid, d.sync.Discard)
+		return err
+	}
 	if err := d.enter(old, mid, arriving, commit); err != nil {
 		d.outlook = before
 		if undo := d.back(ctx, old, mid); undo != nil {

@@ -45,6 +45,14 @@ type bed struct {
 // newBed serves services, in a state directory of their own.
 func newBed(t *testing.T, backends int, services func(*lab.Network) []balancer.Service) *bed {
 	t.Helper()
+	b := newIdleBed(t, backends, services)
+	b.start()
+	return b
+}
+
+// newIdleBed is newBed without a daemon yet.
+func newIdleBed(t *testing.T, backends int, services func(*lab.Network) []balancer.Service) *bed {
+	t.Helper()
 	n, err := lab.NewNetwork(lab.NetworkOptions{Backends: backends})
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +83,6 @@ func newBed(t *testing.T, backends int, services func(*lab.Network) []balancer.S
 	if err := b.file.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	b.start()
 	return b
 }
 

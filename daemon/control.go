@@ -42,6 +42,9 @@ func (d *Daemon) Health() Health {
 	h := Health{Ready: d.ready.Load()}
 	if !h.Ready {
 		h.Reasons = append(h.Reasons, "starting: the configuration is not in the kernel yet")
+		if lacks := d.lacks.Load(); lacks != nil {
+			h.Reasons = append(h.Reasons, *lacks)
+		}
 	}
 	if why := d.degraded.Load(); why != nil {
 		h.Degraded = true
@@ -50,6 +53,10 @@ func (d *Daemon) Health() Health {
 	if why := d.broken.Load(); why != nil && !h.Degraded {
 		h.Degraded = true
 		h.Reasons = append(h.Reasons, "others have changed the kernel's table: "+*why)
+	}
+	if h.Ready && !d.queue.Serving() {
+		h.Degraded = true
+		h.Reasons = append(h.Reasons, "a queue's reader hangs, the keeper has answered for it")
 	}
 	return h
 }
@@ -82,6 +89,28 @@ func (d *Daemon) SyncStats() ctsync.Stats { return d.sync.Stats() }
 // QueueStats is what the queues have done.
 func (d *Daemon) QueueStats() []nfq.Stats { return d.queue.Stats() }
 
+// CopiesStats is what was read of what the kernel decides by itself.
+func (d *Daemon) CopiesStats() nfq.CopiesStats {
+	if d.copies == nil {
+		return nfq.CopiesStats{}
+	}
+	return d.copies.Stats()
+}
+
+// Reloads is how often the file was read again and taken, and how often it was
+// not.
+func (d *Daemon) Reloads() (done, failed uint64) {
+	return d.reloads.done.Load(), d.reloads.failed.Load()
+}
+
+// ConntrackSize is how full the namespace's conntrack table is; ok is false
+// where the kernel does not tell.
+func (d *Daemon) ConntrackSize() (entries, most int, ok bool) { return d.conntrack.Size() }
+
+// ConntrackDropped is how many packets conntrack has dropped in the namespace,
+// most of them for want of room; ok is false where the kernel does not tell.
+func (d *Daemon) ConntrackDropped() (packets uint64, ok bool) { return d.conntrack.Dropped() }
+
 // Counters are the kernel's, read now.
 func (d *Daemon) Counters() (nft.Counters, error) {
 	s := d.snapshot.Load()
@@ -113,8 +142,9 @@ func (d *Daemon) Checks(ctx context.Context) []check.Result {
 // Change makes what edit returns the configuration: on disk and in the kernel,
 // or neither. edit gets a copy of the list of services as they are, and must
 // not change what they refer to; no other change comes between. Its error is returned as it is. Services come
-// back with their ids and seeds. Other errors are ErrDegraded, ErrNotApplied
-// or a *store.ExhaustedError.
+// back with their ids and seeds. Other errors are ErrDegraded, ErrNotApplied,
+// a *store.ExhaustedError, or a *nft.RulesError where the rules are the
+// operator's and the change needs others.
 func (d *Daemon) Change(
 	ctx context.Context, by event.Actor, edit func(have []balancer.Service) ([]balancer.Service, error),
 ) (store.State, error) {
@@ -176,7 +206,11 @@ func (d *Daemon) apply(ctx context.Context, services []balancer.Service) error {
 		return fmt.Errorf("%w: %w", ErrNotApplied, err)
 	}
 	defer pending.Abort()
-	if err := d.switchTo(ctx, next.Services, pending.Commit); err != nil {
+	err = d.switchTo(ctx, next.Services, pending.Commit)
+	if _, ok := errors.AsType[*nft.RulesError](err); ok {
+		return err
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotApplied, err)
 	}
 	return nil

@@ -46,6 +46,8 @@ type Options struct {
 	// FirstToken is told the secret of the first token, which is kept nowhere;
 	// nil: none is made.
 	FirstToken func(secret string)
+	// Supervisor is told how the daemon is.
+	Supervisor Supervisor
 	// Checks looks at the host for a configuration; nil: nobody looks.
 	Checks func(context.Context, *config.File) []check.Result
 }
@@ -61,7 +63,11 @@ type Daemon struct {
 
 	ready    atomic.Bool
 	degraded atomic.Pointer[string] // why no change is taken; nil while one is
+	lacks    atomic.Pointer[string] // of the operator's rules, while the start waits for them; nil: nothing
 	broken   atomic.Pointer[string] // why the table is not repaired yet; nil while it is as applied
+	round    atomic.Int64           // when housekeeping began its last round, on now's clock
+
+	reloads struct{ done, failed atomic.Uint64 }
 
 	store     *store.Store
 	rules     *nft.Ruleset
@@ -71,7 +77,8 @@ type Daemon struct {
 	sync      *ctsync.Sync
 	queue     *nfq.Queues
 	probes    *health.Checker
-	findings  findings // of the probes, not told yet
+	findings  findings    // of the probes, not told yet
+	copies    *nfq.Copies // of what the kernel decides by itself; nil where it cannot send any
 
 	snapshot atomic.Pointer[balancer.Snapshot]
 	change   sync.Mutex // held while the configuration changes; guards the following
@@ -80,6 +87,7 @@ type Daemon struct {
 	compiler *nft.Compiler
 	drained  map[uint16]bool // whose drain is over
 	undone   undone          // the change that degraded the daemon
+	drift    string          // what was told of the table last; empty while it is as applied
 	closed   bool
 }
 
@@ -88,6 +96,7 @@ type undone struct{ old, mid *balancer.Snapshot }
 
 // table is what a change makes use of in the kernel's.
 type table interface {
+	Require(want *nft.Table) error
 	Apply(want *nft.Table) error
 	Put(v *balancer.View, zoneBase uint16, es []balancer.Element) error
 }
@@ -120,6 +129,10 @@ func New(opts Options) (*Daemon, error) {
 	d.store, d.rules, d.table, d.conntrack, d.claim = st, rules, rules, conntrack, claim
 	f := rules.Features()
 	d.compiler = nft.NewCompiler(d.queues(), f)
+	if d.external() {
+		rules.SetExternal()
+		d.compiler = nft.NewExternalCompiler(d.queues(), f)
+	}
 	d.log.Info("kernel", "queue", queueKind(f), "payload_offset", f.PayloadOffset, "key_bytes", f.KeyBytes, "destroy_elements", f.DestroyElements)
 	return d, nil
 }
@@ -170,6 +183,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
+	defer context.AfterFunc(ctx, func() { d.tell("STOPPING=1") })()
 	d.probes = health.New(health.Options{Tell: d.foundHealth, Log: d.log})
 	g.Go(named("health", func() error { return d.probes.Run(ctx) }))
 	d.aimProbes(next.Services, nil)
@@ -183,25 +197,23 @@ func (d *Daemon) Run(ctx context.Context) error {
 	// The queues must outlive what their decisions are told to.
 	syncCtx, stopSync := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(named("ctsync", func() error { return d.sync.Run(syncCtx) }))
-	queue, err := nfq.Open(nfq.Options{
-		Queues: d.queues(), Snapshot: d.snapshot.Load, Facts: d.sync.Put, Flows: d.sync.ClientFlow, Refused: d.probes.Refused,
-		Now: d.now, Keeper: true, Log: d.log, Events: d.queueEvent,
-	})
-	if err != nil {
+	if err := d.openQueues(); err != nil {
 		stopSync()
 		stop()
 		return errors.Join(err, g.Wait(), watcher.Close())
 	}
-	d.queue = queue
+	if d.copies != nil {
+		g.Go(named("copies", func() error { return d.copies.Run(ctx) }))
+	}
 	d.rules.Quiesce(func(change func() error) error {
 		defer d.sync.Reconcile() // what went past Go meanwhile
-		return queue.WhileEmpty(change)
+		return d.queue.WhileEmpty(change)
 	})
 	g.Go(named("queues", func() error {
 		defer stopSync()
 		defer d.saySessions()
 		defer d.sayQueues()
-		return queue.Run(ctx)
+		return d.queue.Run(ctx)
 	}))
 	g.Go(named("start", func() error { return d.start(ctx, next, watcher) }))
 	if d.opts.API != nil {
@@ -217,9 +229,35 @@ func (d *Daemon) queueEvent(e event.Event) {
 	d.sync.Reconcile()
 }
 
+// openQueues takes the queues, and the copies that services with datapath
+// kernel send.
+func (d *Daemon) openQueues() error {
+	queue, err := nfq.Open(nfq.Options{
+		Queues: d.queues(), Snapshot: d.snapshot.Load, Facts: d.sync.Put, Flows: d.sync.ClientFlow, Refused: d.probes.Refused,
+		Now: d.now, Keeper: true, Log: d.log, Events: d.queueEvent,
+	})
+	if err != nil {
+		return err
+	}
+	d.queue = queue
+	if !d.rules.Features().Copies {
+		return nil
+	}
+	d.copies, err = nfq.OpenCopies(nfq.CopiesOptions{
+		Group: balancer.LogGroup, Snapshot: d.snapshot.Load, Facts: d.sync.Put, Now: d.now,
+		Lost: d.sync.Reconcile, Log: d.log, Events: d.events.add,
+	})
+	if err != nil {
+		ended, end := context.WithCancel(context.Background())
+		end()
+		return errors.Join(err, queue.Run(ended)) // which closes them
+	}
+	return nil
+}
+
 // start puts the state into the kernel and then keeps it there until ctx ends.
 func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watcher) error {
-	if err := d.install(next); err != nil {
+	if err := d.installWhenReady(ctx, next); err != nil || ctx.Err() != nil {
 		return errors.Join(err, watcher.Close())
 	}
 	d.ready.Store(true)
@@ -228,6 +266,7 @@ func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watch
 	}
 	d.sayServices(d.snapshot.Load())
 	d.log.Info("serving", "services", len(next.Services), "queues", d.queues().Count)
+	d.tell("READY=1", "STATUS="+d.status())
 	if d.opts.Ready != nil {
 		d.opts.Ready()
 	}
@@ -247,6 +286,9 @@ func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watch
 	})
 	g.Go(named("follow health", func() error { return d.followHealth(ctx) }))
 	g.Go(named("housekeeping", func() error { return d.housekeeping(ctx, drift) }))
+	if d.opts.Supervisor.Tell != nil {
+		g.Go(named("supervisor", func() error { return d.reassure(ctx) }))
+	}
 	return g.Wait()
 }
 
@@ -254,6 +296,10 @@ func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watch
 func (d *Daemon) sayQueues() {
 	for _, q := range d.queue.Stats() {
 		d.log.Info("queue", "number", q.Queue, "packets", q.Packets, "bursts", q.Bursts, "verdicts", q.Verdicts)
+	}
+	if d.copies != nil {
+		c := d.copies.Stats()
+		d.log.Info("copies", "packets", c.Copies, "losses", c.Losses)
 	}
 }
 
@@ -268,7 +314,8 @@ func (d *Daemon) saySessions() {
 // sayServices logs how each service is pinned, and why.
 func (d *Daemon) sayServices(s *balancer.Snapshot) {
 	for _, v := range s.Views {
-		d.log.Info("service", "name", v.Service.Name, "pinning", v.Pinning, "reason", v.PinReason, "backends", len(v.Service.Backends))
+		d.log.Info("service", "name", v.Service.Name, "pinning", v.Pinning, "reason", v.PinReason,
+			"datapath", v.Datapath, "datapath_reason", v.PathReason, "backends", len(v.Service.Backends))
 	}
 }
 
@@ -299,16 +346,22 @@ func (d *Daemon) housekeeping(ctx context.Context, drift <-chan struct{}) error 
 	save := time.NewTimer(saveEvery)
 	defer save.Stop()
 	for {
+		d.round.Store(d.now())
 		select {
 		case <-ctx.Done():
+			if d.copies != nil {
+				<-d.copies.Ended() // they belong to it
+			}
 			d.saveSessions()
 			return nil
 		case <-drift:
 			d.mend(ctx)
 		case <-d.opts.HUP:
+			done := d.tellReloading()
 			if err := d.Reload(ctx); err != nil {
 				d.log.Error("reload: nothing has changed", "error", err)
 			}
+			done()
 		case <-second.C:
 			if d.broken.Load() != nil || d.degraded.Load() != nil {
 				d.mend(ctx)

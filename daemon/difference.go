@@ -64,11 +64,8 @@ func serviceDifferences(h, w *balancer.Service) []string {
 		}
 	}
 	a.Backends, b.Backends = nil, nil
-	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
-	for i := range va.NumField() {
-		if !reflect.DeepEqual(va.Field(i).Interface(), vb.Field(i).Interface()) {
-			out = append(out, fmt.Sprintf("service %s: %s differs", w.Name, va.Type().Field(i).Name))
-		}
+	for _, name := range config.DifferentMembers(&a, &b) {
+		out = append(out, fmt.Sprintf("service %s: %s differs", w.Name, name))
 	}
 	return out
 }

@@ -83,6 +83,7 @@ func (l *eventLog) attrs(e event.Event) []slog.Attr {
 		a = append(a, slog.Int("count", e.Count))
 	}
 	text("detail", e.Detail)
+	text("diff", e.Diff)
 	text("actor", e.Actor.Name)
 	text("from", e.Actor.From)
 	return a

@@ -3,10 +3,10 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/roamlb/roamlb/event"
+	"github.com/roamlb/roamlb/nft"
 )
 
 // mend makes the kernel's table what it should be, whatever others or a change
@@ -24,6 +24,7 @@ func (d *Daemon) mend(ctx context.Context) {
 		return
 	}
 	d.broken.Store(nil)
+	d.drift = ""
 	if len(diff) == 0 {
 		return
 	}
@@ -34,7 +35,7 @@ func (d *Daemon) mend(ctx context.Context) {
 	}
 	d.sync.Reconcile()
 	d.events.add(event.Event{
-		Kind: event.Repaired, Count: len(diff), Detail: strings.Join(diff, "; "), Delay: time.Duration(d.now() - begin),
+		Kind: event.Repaired, Count: len(diff), Detail: describe(diff), Delay: time.Duration(d.now() - begin),
 	})
 }
 
@@ -49,15 +50,38 @@ func (d *Daemon) putRight(ctx context.Context) ([]string, error) {
 		d.undone = undone{}
 		return []string{"a change that had failed is taken back"}, nil
 	}
-	diff, err := d.rules.Verify()
+	found, err := d.rules.Verify()
 	if err != nil {
 		return nil, fmt.Errorf("compare table: %w", err)
 	}
-	if len(diff) == 0 {
+	if len(found) == 0 {
 		return nil, nil
 	}
-	d.events.add(event.Event{Kind: event.Drift, Count: len(diff), Detail: strings.Join(diff, "; ")})
-	return diff, d.rules.Repair()
+	diff := inWords(found)
+	if text := nft.Diff(found, driftLines); text != d.drift { // else it is told already
+		d.drift = text
+		d.events.add(event.Event{Kind: event.Drift, Count: len(diff), Detail: describe(diff), Diff: text})
+	}
+	if err := d.rules.Repair(); err != nil {
+		return nil, err
+	}
+	if left, err := d.rules.Verify(); err != nil {
+		return nil, fmt.Errorf("compare table: %w", err)
+	} else if len(left) > 0 {
+		return nil, fmt.Errorf("others keep changing the table: %s", describe(inWords(left)))
+	}
+	return diff, nil
+}
+
+// driftLines is how many lines of a diff an event bears.
+const driftLines = 200
+
+func inWords(ds []nft.Difference) []string {
+	out := make([]string, len(ds))
+	for i, d := range ds {
+		out[i] = d.String()
+	}
+	return out
 }
 
 // degrade notes a change that could be neither made nor taken back, and why.

@@ -31,6 +31,11 @@ const (
 	Degraded      Kind = "degraded"       // a change failed and could not be taken back
 )
 
+// Kinds are all kinds, in the order of their declaration.
+var Kinds = []Kind{
+	Roam, StaleDeleted, Takeover, Shared, Unshared, Contested, Evicted, Overflow, TableFull, Drift, Repaired, ConfigChanged, Keeper, BackendState, Audit, Degraded,
+}
+
 // Event is one fact. Members that do not apply are zero.
 type Event struct {
 	Time      time.Time
@@ -46,6 +51,7 @@ type Event struct {
 	Delay     time.Duration // from the cause (the reply, the roam) to the deed
 	Count     int           // for kinds that sum up
 	Detail    string        // for people
+	Diff      string        // lines of what was there, behind a minus, and should be, behind a plus
 	Actor     Actor         // who did it, where somebody did
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"maps"
 	"sync"
 	"time"
 )
@@ -24,14 +25,15 @@ type Log struct {
 	mu      sync.Mutex // guards the following
 	entries []Event    // a ring: the event of a number is at the number modulo its length
 	last    uint64
-	changed chan struct{} // closed with the next event, and made anew
+	counts  map[Kind]uint64 // since the start
+	changed chan struct{}   // closed with the next event, and made anew
 }
 
 // NewLog holds up to size events.
 func NewLog(size int) *Log {
 	var boot [6]byte
 	rand.Read(boot[:]) // never fails
-	return &Log{boot: hex.EncodeToString(boot[:]), entries: make([]Event, size), changed: make(chan struct{})}
+	return &Log{boot: hex.EncodeToString(boot[:]), entries: make([]Event, size), counts: make(map[Kind]uint64), changed: make(chan struct{})}
 }
 
 // Boot names this log among those of other runs.
@@ -45,6 +47,7 @@ func (l *Log) Add(e Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.last++
+	l.counts[e.Kind]++
 	l.entries[l.last%uint64(len(l.entries))] = e
 	close(l.changed)
 	l.changed = make(chan struct{})
@@ -55,6 +58,14 @@ func (l *Log) Last() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last
+}
+
+// Counts is how many events of each kind there were, the forgotten ones too. A
+// kind without any is left out.
+func (l *Log) Counts() map[Kind]uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.counts)
 }
 
 // Since returns up to most of the events behind a number, oldest first, and how

@@ -3,6 +3,11 @@ package event
 import (
 	"context"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -75,5 +80,39 @@ func TestLogWakesReaders(t *testing.T) {
 	defer cancel()
 	if err := l.Wait(ctx, events); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("waiting for what does not come: %v", err)
+	}
+}
+
+// What is counted outlives what is kept: an alert that looks once a minute must
+// not miss what came and went in between.
+func TestLogCounts(t *testing.T) {
+	l := NewLog(2)
+	for _, k := range []Kind{Roam, Drift, Roam, Roam} {
+		l.Add(Event{Kind: k})
+	}
+	if got := l.Counts(); got[Roam] != 3 || got[Drift] != 1 || len(got) != 2 {
+		t.Errorf("counts %v", got)
+	}
+}
+
+// Who goes through all kinds must not miss one that is new.
+func TestKindsAreAll(t *testing.T) {
+	f, err := parser.ParseFile(token.NewFileSet(), "event.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared []Kind
+	ast.Inspect(f, func(n ast.Node) bool {
+		v, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if name, ok := v.Type.(*ast.Ident); ok && name.Name == "Kind" {
+			declared = append(declared, Kind(strings.Trim(v.Values[0].(*ast.BasicLit).Value, `"`)))
+		}
+		return true
+	})
+	if len(declared) == 0 || !slices.Equal(declared, Kinds) {
+		t.Errorf("declared are %v, in Kinds %v", declared, Kinds)
 	}
 }

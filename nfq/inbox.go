@@ -39,7 +39,11 @@ func bufferLen(n uint32) int { return align(int(n) + attributesLen) }
 
 func newInbox(copyRange uint32) *inbox {
 	size := bufferLen(copyRange)
-	n := min(max(inboxMemory/size, burstMin), burstLen)
+	return newInboxOf(min(max(inboxMemory/size, burstMin), burstLen), size)
+}
+
+// newInboxOf makes an inbox for n messages of size bytes.
+func newInboxOf(n, size int) *inbox {
 	in := &inbox{
 		headers: make([]mmsghdr, n),
 		vectors: make([]unix.Iovec, n),
@@ -58,17 +62,23 @@ func newInbox(copyRange uint32) *inbox {
 // receive reads what waits at the socket, as far as there is room, and returns
 // the number of messages. It does not wait.
 func (in *inbox) receive(fd uintptr) int {
+	// EAGAIN: nothing waits. Any other error is the library's next Receive's to
+	// meet.
+	n, _ := in.receiveOr(fd)
+	return n
+}
+
+// receiveOr is receive for who wants to know the error.
+func (in *inbox) receiveOr(fd uintptr) (int, error) {
 	for {
 		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&in.headers[0])),
 			uintptr(len(in.headers)), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
-			return int(n)
+			return int(n), nil
 		case unix.EINTR:
 		default:
-			// EAGAIN: nothing waits. Any other error is the library's next
-			// Receive's to meet.
-			return 0
+			return 0, errno
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"strconv"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,10 +48,13 @@ func KeeperMain() {
 		return
 	}
 	// The daemon's end decides about ours. Whoever stops a whole service at
-	// once must not end the keeper first.
-	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT)
-	// What ps shows would else be the name of /proc/self/exe. Only a name.
-	_ = os.WriteFile("/proc/self/comm", []byte(keeperName), 0)
+	// once must not end the keeper first; SIGABRT is that of systemd's watchdog.
+	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT)
+	// What ps shows would else be the name of /proc/self/exe. Only a name, and
+	// this is the process's first thread. The file in /proc cannot be written by
+	// a daemon that is confined.
+	name, _ := unix.BytePtrFromString(keeperName)
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0)
 	k, err := newKeeper(queues)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "keeper:", err)

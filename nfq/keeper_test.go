@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,27 +20,11 @@ import (
 // keepersOf returns the process ids of a daemon's keepers that live.
 func keepersOf(t *testing.T, daemon int) []int {
 	t.Helper()
-	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", daemon))
-	if err != nil || len(lists) == 0 {
-		t.Fatalf("children of process %d: %v", daemon, err)
+	children, err := lab.Children(daemon)
+	if err != nil {
+		t.Fatal(err)
 	}
-	var keepers []int
-	for _, list := range lists {
-		text, err := os.ReadFile(list)
-		if err != nil {
-			continue // a thread that has ended
-		}
-		for field := range strings.FieldsSeq(string(text)) {
-			pid, err := strconv.Atoi(field)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if isKeeper(pid) {
-				keepers = append(keepers, pid)
-			}
-		}
-	}
-	return keepers
+	return slices.DeleteFunc(children, func(pid int) bool { return !isKeeper(pid) })
 }
 
 // isKeeper reports whether a process is a keeper and alive.

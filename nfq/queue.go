@@ -195,6 +195,17 @@ func (q *Queues) watch(w *watch) error {
 	return nil
 }
 
+// Serving reports whether every queue is answered by its reader. While it is
+// not, the keeper has found one that hangs.
+func (q *Queues) Serving() bool {
+	for _, r := range q.readers {
+		if r.slot.state.Load() != daemonServes {
+			return false
+		}
+	}
+	return true
+}
+
 // SetCopyRange sets how many bytes of a packet the kernel copies, from the
 // IP header on: [balancer.Snapshot.CopyRange] of the snapshot in use. It
 // returns when all queues copy as much, and must not be called from a function

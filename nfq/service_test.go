@@ -51,6 +51,10 @@ func (f *fakeBindings) Bind(_ int64, key []byte, _ *balancer.View, _ bool, candi
 	return balancer.Binding{Session: ref, Backend: candidate, Confirmed: f.confirmed, Created: !f.confirmed, Young: f.young}
 }
 
+func (f *fakeBindings) Told(now int64, key []byte, v *balancer.View, v6 bool, backend uint16) balancer.Binding {
+	return f.Bind(now, key, v, v6, backend)
+}
+
 func (f *fakeBindings) Find([]byte, *balancer.View, bool) (balancer.Binding, bool) {
 	return balancer.Binding{}, false
 }

@@ -14,7 +14,7 @@ import (
 // explain adds to an error who the owner of a queue is, where that can be known.
 func (q *Queues) explain(r *reader, err error) error {
 	if k, ok := q.kernel.read()[r.number]; ok && errors.Is(err, ErrOwned) {
-		return fmt.Errorf("bind queue %d: %w (netlink port %d)", r.number, err, k.Owner)
+		return fmt.Errorf("bind queue %d: %w (netlink port %d): choose other numbers with queues.first", r.number, err, k.Owner)
 	}
 	return fmt.Errorf("bind queue %d: %w", r.number, err)
 }

@@ -2,7 +2,6 @@ package nft
 
 import (
 	"encoding/binary"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -109,5 +108,3 @@ func cString(b []byte) string {
 	}
 	return string(b)
 }
-
-func millis(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }

@@ -100,23 +100,39 @@ func (c *compiler) sourceKey(s *service) ([][]byte, int) {
 // Go has not seen yet goes to it.
 func (c *compiler) record(s *service) []Rule {
 	svc := s.Service.Name
-	m := c.marks
 	var rules []Rule
+	end := recordedChain
+	if s.Datapath == balancer.DatapathKernel {
+		end = toldChain
+	}
 	for i := range s.layouts {
 		p := &s.layouts[i]
-		learn := func(comment string, when [][]byte, timeout time.Duration) Rule {
-			return Rule{Comment: svc + ": " + comment, Exprs: join(p.match, when, p.key, loadZone(p.end()), update(s.sessions[p.n].Name, 0, p.end(), timeout.Milliseconds()))}
-		}
-		rules = append(
-			rules,
-			learn("a session that a backend has answered", markHas(m.Long()), ConfirmedTimeout),
-			learn("a new session", markIs(m.Long()|m.Hold(), 0), UnconfirmedTimeout),
-		)
+		rules = append(rules, c.learn(s, p)...)
 		if !p.last {
-			rules = append(rules, Rule{Comment: svc + ": recorded", Exprs: join(p.match, jumpTo(recordedChain))})
+			rules = append(rules, Rule{Comment: svc + ": recorded", Exprs: join(p.match, jumpTo(end))})
 		}
 	}
-	return append(rules, Rule{Comment: svc + ": recorded", Exprs: jumpTo(recordedChain)})
+	return append(rules, Rule{Comment: svc + ": recorded", Exprs: jumpTo(end)})
+}
+
+// learn: a session that Go has decided takes the place of what the map held
+// of it. One that the kernel has decided was not in the map just now; should
+// Go have written it meanwhile, that stays.
+func (c *compiler) learn(s *service, p *variantPayload) []Rule {
+	m := c.marks
+	sessions := s.sessions[p.n].Name
+	rule := func(comment string, when [][]byte, write func(string, reg, reg, time.Duration) [][]byte, timeout time.Duration) Rule {
+		return Rule{Comment: s.Service.Name + ": " + comment, Exprs: join(p.match, when, p.key, loadZone(p.end()), write(sessions, 0, p.end(), timeout))}
+	}
+	rules := []Rule{rule("a session that a backend has answered", markHas(m.Long()), replace, ConfirmedTimeout)}
+	if s.Datapath != balancer.DatapathKernel {
+		return append(rules, rule("a new session", markIs(m.Long()|m.Hold(), 0), replace, UnconfirmedTimeout))
+	}
+	return append(
+		rules,
+		rule("a new session", markIs(m.Long()|m.Hold(), 0), add, UnconfirmedTimeout),
+		rule("a session whose flow is answered", ctStateEstablished(), refresh, ConfirmedTimeout),
+	)
 }
 
 // recordedChain sends on what record has dealt with.

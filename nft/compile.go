@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
@@ -41,6 +42,7 @@ type compiler struct {
 	zoneBase uint16
 	queues   balancer.Queues
 	features Features
+	shape    string // what ends the names of a service's chains and maps, see shapeOf
 	table    *Table // what is this part's alone
 	common   []*Map // the maps that all services share, with this part's elements
 	origins  []origin
@@ -49,23 +51,13 @@ type compiler struct {
 	steer, bind, records    [2]*Map         // daddr . dport -> verdict
 	translate               [2]*Map         // the same
 	listeners, quoted       [2]*Map         // sets of daddr . dport; quoted: of session pinning only
+	copied                  [2]*Map         // the same: where the kernel decides, and Go is told
 	probed                  [2]*Map         // set of address . port of the backends that are probed
 	targets, flowTargets    [2]*Map         // zone, or mark -> address . port
 	answersFrom, sharedFrom [2]*Map         // a backend's address . port
 	zones                   *Map            // mark -> zone
+	ids                     *Map            // zone -> mark, of the backends of those
 	zoned                   map[uint16]bool // ids that zones has
-}
-
-func families(v *balancer.View) []bool {
-	v4, v6 := v.Families()
-	var out []bool
-	if v4 {
-		out = append(out, false)
-	}
-	if v6 {
-		out = append(out, true)
-	}
-	return out
 }
 
 func fam(v6 bool) int {
@@ -102,11 +94,13 @@ func (c *compiler) addChain(name string, rules ...Rule) {
 // shared makes the maps that all services share.
 func (c *compiler) shared() {
 	c.zones = c.addCommon(&Map{Name: "zones", Key: typeMarkValue, Data: typeZone})
+	c.ids = c.addCommon(&Map{Name: "ids", Key: typeZone, Data: typeMarkValue})
 	for _, v6 := range []bool{false, true} {
 		i, n := fam(v6), suffix(v6)
 		dst := addrPortType(v6)
 		c.listeners[i] = c.addCommon(&Map{Name: "listeners" + n, Key: dst})
 		c.quoted[i] = c.addCommon(&Map{Name: "quoted" + n, Key: dst})
+		c.copied[i] = c.addCommon(&Map{Name: "copied" + n, Key: dst})
 		c.probed[i] = c.addCommon(&Map{Name: "probed" + n, Key: dst})
 		c.steer[i] = c.addCommon(&Map{Name: "steer" + n, Key: dst, Data: typeGoto})
 		c.bind[i] = c.addCommon(&Map{Name: "bind" + n, Key: dst, Data: typeGoto})
@@ -121,7 +115,7 @@ func (c *compiler) shared() {
 
 // service adds what one service needs in one family.
 func (c *compiler) service(v *balancer.View, v6 bool) {
-	s := &service{View: v, v6: v6, name: suffix(v6) + "-" + v.Service.Name}
+	s := &service{View: v, v6: v6, name: suffix(v6) + "-" + v.Service.Name + c.shape}
 	if v.Loadable {
 		s.layouts = c.layoutsOf(s)
 	}
@@ -168,7 +162,11 @@ func (s *service) listeners() []netip.AddrPort {
 func (c *compiler) elementsOf(s *service) {
 	i := fam(s.v6)
 	for _, l := range s.listeners() {
-		c.listeners[i].Elements = append(c.listeners[i].Elements, Element{Key: addrPortKey(l)})
+		asked := c.listeners[i]
+		if s.Datapath == balancer.DatapathKernel {
+			asked = c.copied[i]
+		}
+		asked.Elements = append(asked.Elements, Element{Key: addrPortKey(l)})
 		if s.Pinning == balancer.PinSession {
 			c.quoted[i].Elements = append(c.quoted[i].Elements, Element{Key: addrPortKey(l)})
 		}
@@ -183,6 +181,7 @@ func (c *compiler) elementsOf(s *service) {
 		if s.Pinning == balancer.PinSession {
 			c.targets[i].Elements = append(c.targets[i].Elements, Element{Key: host16(c.zone(be.ID)), Data: to})
 			c.addZone(be.ID, s.State(be.ID))
+			c.addID(s, be.ID)
 		} else if s.State(be.ID) != balancer.Down {
 			c.flowTargets[i].Elements = append(c.flowTargets[i].Elements, Element{Key: host32(c.marks.Fresh() | c.marks.WithID(be.ID)), Data: to})
 		}
@@ -197,6 +196,15 @@ func (c *compiler) addZone(id uint16, st balancer.State) {
 	}
 	c.zoned[id] = true
 	c.zones.Elements = append(c.zones.Elements, Element{Key: key, Data: host16(c.zone(id))})
+}
+
+// addID lets the copies of a service's packets name a backend.
+func (c *compiler) addID(s *service, id uint16) {
+	e := Element{Key: host16(c.zone(id)), Data: host32(c.marks.WithID(id))}
+	known := func(o Element) bool { return bytes.Equal(o.Key, e.Key) }
+	if s.Datapath == balancer.DatapathKernel && !slices.ContainsFunc(c.ids.Elements, known) {
+		c.ids.Elements = append(c.ids.Elements, e)
+	}
 }
 
 // sessionMaps makes the maps that hold live bindings: one a key length.

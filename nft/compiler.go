@@ -12,6 +12,7 @@ import (
 type Compiler struct {
 	queues   balancer.Queues
 	features Features
+	external bool
 	base     *base
 	parts    map[*balancer.View]*part
 	last     []*part // of the last snapshot
@@ -54,10 +55,22 @@ func NewCompiler(q balancer.Queues, f Features) *Compiler {
 	return &Compiler{queues: q, features: f, parts: make(map[*balancer.View]*part)}
 }
 
+// NewExternalCompiler returns a Compiler of tables whose chains and rules are in
+// the operator's file. Names of a service's chains and maps say there what kind
+// of rules they are: a service that needs others gets them beside those it has,
+// and changes over by its elements alone.
+func NewExternalCompiler(q balancer.Queues, f Features) *Compiler {
+	c := NewCompiler(q, f)
+	c.external = true
+	return c
+}
+
 // Compile gives the table that realises a snapshot.
 func (c *Compiler) Compile(s *balancer.Snapshot) *Table {
 	if c.base == nil || c.base.marks != s.Marks || c.base.zoneBase != s.ZoneBase {
+		external := c.external
 		*c = *NewCompiler(c.queues, c.features)
+		c.external = external
 		c.base, c.owners = c.compileBase(s), newOwners()
 	}
 	c.round++
@@ -97,6 +110,7 @@ func (c *Compiler) compileBase(s *balancer.Snapshot) *base {
 	x := c.compiler(s.Marks, s.ZoneBase)
 	x.bound()
 	x.recorded()
+	x.told()
 	b.common, b.before = x.common, x.table.Chains
 	x.table.Chains = nil
 	x.errorChains()
@@ -106,15 +120,24 @@ func (c *Compiler) compileBase(s *balancer.Snapshot) *base {
 }
 
 func (c *Compiler) compileView(v *balancer.View) *part {
-	x := c.compiler(c.base.marks, c.base.zoneBase)
-	for _, v6 := range families(v) {
-		x.service(v, v6)
+	x := c.viewed(v, "")
+	if c.external {
+		x = c.viewed(v, shapeOf(x.table))
 	}
 	p := &part{name: v.Service.Name, chains: x.table.Chains, maps: x.table.Maps, timeouts: x.table.Timeouts, origins: x.origins}
 	for _, m := range x.common {
 		p.common = append(p.common, m.Elements)
 	}
 	return p
+}
+
+func (c *Compiler) viewed(v *balancer.View, shape string) *compiler {
+	x := c.compiler(c.base.marks, c.base.zoneBase)
+	x.shape = shape
+	for _, v6 := range v.Families() {
+		x.service(v, v6)
+	}
+	return x
 }
 
 func (c *Compiler) compileAnswers(parts []*part) *answers {

@@ -145,7 +145,7 @@ func TestChangesLeadToTheSameTable(t *testing.T) {
 	for step := range 150 {
 		snap := w.step()
 		next, fresh := compiler.Compile(snap), Compile(snap, queues, features)
-		if d := Differences(plain(next), plain(fresh)); len(d) > 0 {
+		if d := differences(plain(next), plain(fresh), nil); len(d) > 0 {
 			t.Fatalf("step %d: a table that was made of parts is another: %v", step, d)
 		}
 		if d := gocmp.Diff(inWords(diff(plain(before), plain(next))), inWords(diff(before, next))); d != "" {
@@ -154,11 +154,11 @@ func TestChangesLeadToTheSameTable(t *testing.T) {
 		if err := b.rules.Apply(next); err != nil {
 			t.Fatalf("step %d: %v", step, err)
 		}
-		have, err := read(b.rules.conn, TableName)
+		have, err := read(b.rules.conn, TableName, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := Differences(have, fresh); len(d) > 0 {
+		if d := differences(have, fresh, nil); len(d) > 0 {
 			t.Fatalf("step %d: the kernel has another table: %v", step, d)
 		}
 		if p := diff(have, plain(fresh)); len(p.fill)+len(p.change) > 0 {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -89,9 +91,9 @@ func (r *Ruleset) refused(v *balancer.View, out map[string]Counter) error {
 	}
 	name := v.Service.Name
 	var sum Counter
-	for _, v6 := range families(v) {
+	for _, v6 := range v.Families() {
 		left := rules
-		chain := "steer" + suffix(v6) + "-" + name
+		chain := r.chainOf("steer"+suffix(v6)+"-", name)
 		body := appendString(appendString(nil, unix.NFTA_RULE_TABLE, TableName), unix.NFTA_RULE_CHAIN, chain)
 		err := r.conn.dump(msgGetRule, "list rules of "+chain, body, func(_ uint16, b []byte) {
 			if left > 0 {
@@ -105,6 +107,20 @@ func (r *Ruleset) refused(v *balancer.View, out map[string]Counter) error {
 	}
 	out[name] = sum
 	return nil
+}
+
+// chainOf is the name of a service's chain of a kind.
+func (r *Ruleset) chainOf(kind, service string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.wanted != nil {
+		for _, p := range r.wanted.parts {
+			if i := slices.IndexFunc(p.chains, func(c *Chain) bool { return p.name == service && strings.HasPrefix(c.Name, kind) }); i >= 0 {
+				return p.chains[i].Name
+			}
+		}
+	}
+	return kind + service
 }
 
 // ruleCounter is what the counters among a rule's expressions say.

@@ -25,6 +25,10 @@ func (unbound) Bind(_ int64, _ []byte, _ *balancer.View, _ bool, candidate uint1
 	return balancer.Binding{Backend: candidate}
 }
 
+func (unbound) Told(_ int64, _ []byte, _ *balancer.View, _ bool, backend uint16) balancer.Binding {
+	return balancer.Binding{Backend: backend}
+}
+
 func (unbound) Find([]byte, *balancer.View, bool) (balancer.Binding, bool) {
 	return balancer.Binding{}, false
 }
@@ -355,11 +359,11 @@ func TestApplyAdoptRepair(t *testing.T) {
 	want := Compile(balancer.NewSnapshot(balancer.Marks{Mask: 0xffff}, 0, []*balancer.View{v}), balancer.Queues{Count: 2}, b.rules.Features())
 	check := func(when string) {
 		t.Helper()
-		have, err := read(b.rules.conn, TableName)
+		have, err := read(b.rules.conn, TableName, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := Differences(have, want); len(d) > 0 {
+		if d := differences(have, want, nil); len(d) > 0 {
 			t.Fatalf("%s: %v", when, d)
 		}
 		p := diff(have, want)

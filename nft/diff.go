@@ -4,10 +4,12 @@ import (
 	"bytes"
 )
 
-// plan is what turns one table into another: maps to make and fill before
-// anything refers to them, and the transaction that switches and takes away
-// what nothing refers to any more.
+// plan is what turns one table into another: what others have made in the place
+// of ours goes first; then maps are made and filled before anything refers to
+// them; then comes the transaction that switches and takes away what nothing
+// refers to any more.
 type plan struct {
+	clear  []request
 	fill   [][]request // each a transaction of its own
 	made   []string    // maps that fill makes
 	change []request
@@ -26,9 +28,16 @@ func diff(have, want *Table) *plan {
 	}
 	indexHave := newIndex(have)
 	indexWant := newIndex(want)
+	if have.flags != 0 {
+		p.change = append(p.change, addTable(want.Name)) // wakes one that is dormant
+	}
+	p.clearWay(have, indexHave, want)
 	p.maps(indexHave, want)
 	p.timeouts(indexHave, want)
 	for _, c := range want.Chains {
+		if h := indexHave.chains[c.Name]; h != nil && h.Drops && sameHook(h.Hook, c.Hook) {
+			p.change = append(p.change, addChain(want.Name, c)) // with its policy
+		}
 		if h := indexHave.chains[c.Name]; h != nil && !sameHook(h.Hook, c.Hook) {
 			p.change = append(p.change, flushChain(want.Name, c.Name), delChain(want.Name, c.Name))
 			p.drops = true
@@ -56,16 +65,45 @@ func diff(have, want *Table) *plan {
 	return p
 }
 
+// clearWay plans what must go before ours can come under its name: maps and
+// timeouts of another make. What refers to them is no rule of ours any more.
+func (p *plan) clearWay(have *Table, x index, want *Table) {
+	var odd []request
+	for _, m := range want.Maps {
+		if h := x.maps[m.Name]; h != nil && h != m && !h.sameMake(m) {
+			odd = append(odd, delMap(want.Name, m.Name))
+			delete(x.maps, m.Name)
+		}
+	}
+	for _, t := range want.Timeouts {
+		if h, ok := x.timeouts[t.Name]; ok && !h.same(t) {
+			odd = append(odd, delTimeout(want.Name, t.Name))
+			delete(x.timeouts, t.Name)
+		}
+	}
+	if len(odd) == 0 {
+		return
+	}
+	wanted := newIndex(want).chains
+	for _, c := range have.Chains {
+		if w := wanted[c.Name]; len(c.Rules) > 0 && (w == nil || !sameRules(c.Rules, w.Rules)) {
+			p.clear = append(p.clear, flushChain(want.Name, c.Name))
+			x.chains[c.Name] = &Chain{Name: c.Name, Hook: c.Hook, Drops: c.Drops}
+		}
+	}
+	p.clear = append(p.clear, odd...)
+}
+
 type index struct {
 	chains   map[string]*Chain
 	maps     map[string]*Map
-	timeouts map[string]bool
+	timeouts map[string]Timeout
 }
 
 func newIndex(t *Table) index {
 	x := index{
 		chains: make(map[string]*Chain, len(t.Chains)), maps: make(map[string]*Map, len(t.Maps)),
-		timeouts: make(map[string]bool, len(t.Timeouts)),
+		timeouts: make(map[string]Timeout, len(t.Timeouts)),
 	}
 	for _, c := range t.Chains {
 		x.chains[c.Name] = c
@@ -74,7 +112,7 @@ func newIndex(t *Table) index {
 		x.maps[m.Name] = m
 	}
 	for _, o := range t.Timeouts {
-		x.timeouts[o.Name] = true
+		x.timeouts[o.Name] = o
 	}
 	return x
 }
@@ -113,7 +151,7 @@ func (p *plan) maps(have index, want *Table) {
 // the kernel cannot change one in place.
 func (p *plan) timeouts(have index, want *Table) {
 	for _, t := range want.Timeouts {
-		if !have.timeouts[t.Name] {
+		if _, ok := have.timeouts[t.Name]; !ok {
 			p.change = append(p.change, addTimeout(want.Name, t))
 		}
 	}
@@ -133,11 +171,20 @@ func (p *plan) elements(have index, want *Table) {
 			}
 			h = &Map{}
 		}
-		add, del := elementChanges(h, m)
-		// a value cannot be changed in place: it goes and comes in one transaction
-		p.change = append(p.change, elements(msgDelSetElem, want.Name, m.Name, del)...)
-		p.change = append(p.change, elements(msgNewSetElem, want.Name, m.Name, add)...)
+		p.mapElements(want.Name, h, m)
 	}
+}
+
+// mapElements brings a map from what h has to what m has.
+func (p *plan) mapElements(table string, h, m *Map) {
+	add, del := elementChanges(h, m)
+	// a value cannot be changed in place: it goes and comes in one transaction
+	if m.Intervals && len(del) > 0 {
+		p.change = append(p.change, emptyMap(table, m.Name)) // nft has added ends that do not go one by one
+	} else {
+		p.change = append(p.change, elements(msgDelSetElem, table, m.Name, del)...)
+	}
+	p.change = append(p.change, elements(msgNewSetElem, table, m.Name, add)...)
 }
 
 // elementChanges lists what to add to, and before that to delete from, have. A
@@ -209,9 +256,12 @@ func (p *plan) remove(have *Table, want index) {
 		}
 	}
 	for _, t := range have.Timeouts {
-		if !want.timeouts[t.Name] {
+		if _, ok := want.timeouts[t.Name]; !ok {
 			p.change = append(p.change, delTimeout(have.Name, t.Name))
 			p.drops = true
 		}
+	}
+	for _, s := range have.strays {
+		p.change = append(p.change, delStray(have.Name, s))
 	}
 }

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
@@ -50,8 +51,9 @@ func TestDisassemble(t *testing.T) {
 		{"a masked part of a key", join(encode(transport(0, 8, 4)), masked(0, []byte{0xff, 0xff, 0, 0}), encode(transport(1, 20, 4)), lookup(0, 0, "sessions"), zoneSet(0)), style{}, "ct original zone set @th,64,32 & 0xffff0000 . @th,160,32 map @sessions"},
 		{"which nft reads in parentheses only", join(encode(transport(0, 8, 4)), masked(0, []byte{0xff, 0xff, 0, 0}), encode(transport(1, 20, 4)), lookup(0, 0, "sessions"), zoneSet(0)), style{loadable: true}, "ct original zone set ( @th,64,32 & 0xffff0000 ) . @th,160,32 map @sessions"},
 		{"two values at once", join(encode(transport(0, 8, 4), transport(1, 20, 2), cmp(0, true, []byte{0, 0, 0, 1, 0, 2}))), style{}, "@th,64,32 . @th,160,16 0x1 . 0x2"},
-		{"a binding that is learned", join(encode(transport(0, 9, 8)), loadZone(2), update("sessions", 0, 2, 90061001)), style{}, "delete @sessions { @th,72,64 : ct zone } update @sessions { @th,72,64 timeout 1d1h1m1s1ms : ct zone }"},
-		{"a given datum", join(encode(transport(0, 9, 8), &expr.Immediate{Register: reg(2).nr(), Data: host16(5)}), update("sessions", 0, 2, 0)), style{}, "delete @sessions { @th,72,64 : 5 } update @sessions { @th,72,64 : 5 }"},
+		{"a binding that is learned", join(encode(transport(0, 9, 8)), loadZone(2), replace("sessions", 0, 2, 90061001*time.Millisecond)), style{}, "delete @sessions { @th,72,64 : ct zone } update @sessions { @th,72,64 timeout 1d1h1m1s1ms : ct zone }"},
+		{"a given datum", join(encode(transport(0, 9, 8), &expr.Immediate{Register: reg(2).nr(), Data: host16(5)}), replace("sessions", 0, 2, 0)), style{}, "delete @sessions { @th,72,64 : 5 } update @sessions { @th,72,64 : 5 }"},
+		{"one that is learned if it is not there", join(encode(transport(0, 9, 8)), loadZone(2), add("sessions", 0, 2, time.Minute)), style{}, "add @sessions { @th,72,64 timeout 1m : ct zone }"},
 		{"a slot", join(saddr, hash, lookup(1, 0, "slots4-vpn-0123abcd"), zoneSet(0)), style{}, "ct original zone set jhash @nh,96,32 mod 7 seed 0x1267 map @slots4-vpn-0123abcd"},
 		{"whose seed is not for all", join(saddr, hash, lookup(1, 0, "slots4-vpn-0123abcd"), zoneSet(0)), style{redact: true}, "ct original zone set jhash @nh,96,32 mod 7 seed (hidden) map @slots4-vpn"},
 		{"events", ctEvents(), style{}, "ct event set destroy,reply"},

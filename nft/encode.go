@@ -99,7 +99,7 @@ const (
 )
 
 func (m *Map) flags() uint32 {
-	var f uint32
+	f := m.Flags
 	if m.Data.ID != 0 {
 		f |= setMap
 	}
@@ -200,6 +200,13 @@ func elements(typ uint16, table, name string, es []Element) []request {
 	return out
 }
 
+// emptyMap deletes all elements of a map.
+func emptyMap(table, name string) request {
+	b := appendString(nil, unix.NFTA_SET_ELEM_LIST_TABLE, table)
+	b = appendString(b, unix.NFTA_SET_ELEM_LIST_SET, name)
+	return request{typ: msgDelSetElem, what: "empty " + name, body: b}
+}
+
 func appendElement(b []byte, e *Element, adding bool) []byte {
 	return appendNested(b, unix.NFTA_LIST_ELEM, func(b []byte) []byte {
 		b = appendNested(b, unix.NFTA_SET_ELEM_KEY, func(b []byte) []byte { return appendAttr(b, unix.NFTA_DATA_VALUE, e.Key) })
@@ -255,4 +262,11 @@ func delTimeout(table, name string) request {
 	b = appendString(b, unix.NFTA_OBJ_NAME, name)
 	b = appendU32(b, unix.NFTA_OBJ_TYPE, objectCtTimeout)
 	return request{typ: msgDelObj, what: "delete ct timeout " + name, body: b}
+}
+
+func delStray(table string, s stray) request {
+	b := appendString(nil, unix.NFTA_OBJ_TABLE, table)
+	b = appendString(b, unix.NFTA_OBJ_NAME, s.name)
+	b = appendU32(b, unix.NFTA_OBJ_TYPE, s.typ)
+	return request{typ: msgDelObj, what: "delete object " + s.name, body: b}
 }

@@ -3,6 +3,7 @@ package nft
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
@@ -172,6 +173,12 @@ func ctStateNew() [][]byte {
 		bitwise(0, expr.CtStateBitNEW, 0), cmp(0, false, host32(0)))
 }
 
+// ctStateEstablished: `ct state established`: there was a reply.
+func ctStateEstablished() [][]byte {
+	return encode(&expr.Ct{Key: expr.CtKeySTATE, Register: reg(0).nr()},
+		bitwise(0, expr.CtStateBitESTABLISHED, 0), cmp(0, false, host32(0)))
+}
+
 // ctOriginal: `ct direction original`.
 func ctOriginal() [][]byte {
 	return encode(&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg(0).nr()}, cmp(0, true, []byte{expr.CtDirOriginal}))
@@ -238,15 +245,31 @@ func nat(t expr.NATType, v6 bool) [][]byte {
 
 func masquerade() [][]byte { return encode(&expr.Masq{}) }
 
-// update: `delete @name {key}; update @name {key timeout t : data}`: an update
-// alone would keep the old data of a key that exists. The rule ends at a full
-// map, so this stands last in it.
-func update(name string, key, data reg, timeoutMS int64) [][]byte {
-	const opDelete = 2 // NFT_DYNSET_OP_DELETE
-	return encode(
-		&expr.Dynset{SrcRegKey: key.nr(), SrcRegData: data.nr(), SetName: name, Operation: opDelete},
-		&expr.Dynset{SrcRegKey: key.nr(), SrcRegData: data.nr(), SetName: name, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: millis(timeoutMS)},
-	)
+// Operations of a rule on a map. The rule ends at a full map, so they stand
+// last in it.
+const (
+	opAdd    = unix.NFT_DYNSET_OP_ADD    // leaves what is there
+	opUpdate = unix.NFT_DYNSET_OP_UPDATE // gives what is there another timeout, and leaves its data
+	opDelete = 2                         // NFT_DYNSET_OP_DELETE
+)
+
+func dynset(op uint32, name string, key, data reg, timeout time.Duration) expr.Any {
+	return &expr.Dynset{SrcRegKey: key.nr(), SrcRegData: data.nr(), SetName: name, Operation: op, Timeout: timeout}
+}
+
+// replace: `delete @name {key}; update @name {key timeout t : data}`.
+func replace(name string, key, data reg, timeout time.Duration) [][]byte {
+	return encode(dynset(opDelete, name, key, data, 0), dynset(opUpdate, name, key, data, timeout))
+}
+
+// add: `add @name {key timeout t : data}`.
+func add(name string, key, data reg, timeout time.Duration) [][]byte {
+	return encode(dynset(opAdd, name, key, data, timeout))
+}
+
+// refresh: `update @name {key timeout t : data}`.
+func refresh(name string, key, data reg, timeout time.Duration) [][]byte {
+	return encode(dynset(opUpdate, name, key, data, timeout))
 }
 
 // queue: `queue num first-last bypass`, or the xt target that does the same on

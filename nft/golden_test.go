@@ -72,6 +72,17 @@ var goldenCases = []struct {
 			}
 		})}
 	}},
+	{"kernel", func(b *bed) []*balancer.Service {
+		return []*balancer.Service{
+			b.small("alone", port, func(s *balancer.Service) { s.Datapath = balancer.DatapathKernel }),
+			b.small("asking", port+1, func(s *balancer.Service) {
+				s.Listen = s.Listen[:1]
+				for i := range s.Backends {
+					s.Backends[i].ID += 10
+				}
+			}),
+		}
+	}},
 	{"two-services", func(b *bed) []*balancer.Service { // that share two backends, one down and one draining
 		return []*balancer.Service{
 			b.small("one", port, func(s *balancer.Service) { s.Backends[0].Admin = balancer.AdminDown }),

@@ -118,6 +118,11 @@ func (c *compiler) trackRules() []Rule {
 		// ct direction original ip daddr . udp dport @listeners queue
 		return Rule{Comment: "a new flow", Exprs: join(ctOriginal(), udp(v6), dest(v6), in(c.listeners[fam(v6)].Name), c.toGo())}
 	})...)
+	rules = append(rules, both(func(v6 bool) Rule {
+		// ct direction original ip daddr . udp dport @copied goto told
+		return Rule{Comment: "a new flow that the kernel decides", Exprs: join(ctOriginal(), udp(v6), dest(v6), in(c.copied[fam(v6)].Name),
+			jumpTo(toldChain))}
+	})...)
 	return append(rules, both(func(v6 bool) Rule {
 		// ct state new ct direction original ip saddr . udp sport @answersdropped drop
 		return Rule{Comment: "a backend of several services speaks first", Exprs: join(ctStateNew(), ctOriginal(), udp(v6), source(v6),

@@ -109,6 +109,18 @@ func (l *listing) write(w io.Writer, o TextOptions) error {
 // head writes what is said of the table itself, and says whether what follows
 // comes without an empty line.
 func (l *listing) head(b *bufio.Writer) bool {
+	flags := l.flagLines()
+	for _, line := range flags {
+		fmt.Fprintln(b, line)
+	}
+	if l.comment != "" {
+		fmt.Fprintf(b, "\tcomment \"%s\"\n", printable(l.comment))
+	}
+	return flags == nil
+}
+
+// flagLines is the line of the table's flags, where it has some.
+func (l *listing) flagLines() []string {
 	names := []string{"dormant", "owner", "persist"} // enum nft_table_flags
 	var flags []string
 	for i, name := range names {
@@ -116,13 +128,10 @@ func (l *listing) head(b *bufio.Writer) bool {
 			flags = append(flags, name)
 		}
 	}
-	if flags != nil {
-		fmt.Fprintf(b, "\tflags %s\n", strings.Join(flags, ","))
+	if flags == nil {
+		return nil
 	}
-	if l.comment != "" {
-		fmt.Fprintf(b, "\tcomment \"%s\"\n", printable(l.comment))
-	}
-	return flags == nil
+	return []string{"\tflags " + strings.Join(flags, ",")}
 }
 
 // rule writes a rule.

@@ -3,8 +3,7 @@ package nft
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
-	"slices"
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,10 +11,27 @@ import (
 
 // read gives the table as the kernel has it: chains with the tags of their
 // rules, maps with their elements (but of learned ones), timeouts. A table
-// that is not there is empty.
-func read(c *conn, name string) (*Table, error) {
+// that is not there is empty. What the kernel lists goes to shown too, if that
+// is not nil: the same table as text.
+func read(c *conn, name string, shown *listing) (*Table, error) {
 	t := &Table{Name: name}
-	err := c.dump(msgGetChain, "list chains", appendString(nil, unix.NFTA_CHAIN_TABLE, name), func(_ uint16, b []byte) {
+	list := func(typ uint16, what string, attr uint16, each func(b []byte)) error {
+		return c.dump(typ, what, appendString(nil, attr, name), func(typ uint16, b []byte) {
+			if shown != nil {
+				shown.message(typ, bytes.Clone(b))
+			}
+			each(b)
+		})
+	}
+	err := list(msgGetTable, "list tables", unix.NFTA_TABLE_NAME, func(b []byte) {
+		if a := parseAttrs(b); a.str(unix.NFTA_TABLE_NAME) == name {
+			t.flags = a.u32(unix.NFTA_TABLE_FLAGS)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = list(msgGetChain, "list chains", unix.NFTA_CHAIN_TABLE, func(b []byte) {
 		if ch := decodeChain(b, name); ch != nil {
 			t.Chains = append(t.Chains, ch)
 		}
@@ -24,11 +40,11 @@ func read(c *conn, name string) (*Table, error) {
 		return nil, err
 	}
 	chains := newIndex(t).chains
-	err = c.dump(msgGetRule, "list rules", appendString(nil, unix.NFTA_RULE_TABLE, name), func(_ uint16, b []byte) { decodeRule(b, name, chains) })
+	err = list(msgGetRule, "list rules", unix.NFTA_RULE_TABLE, func(b []byte) { decodeRule(b, name, chains) })
 	if err != nil {
 		return nil, err
 	}
-	err = c.dump(msgGetSet, "list maps", appendString(nil, unix.NFTA_SET_TABLE, name), func(_ uint16, b []byte) {
+	err = list(msgGetSet, "list maps", unix.NFTA_SET_TABLE, func(b []byte) {
 		if m := decodeMap(b, name); m != nil {
 			t.Maps = append(t.Maps, m)
 		}
@@ -36,27 +52,54 @@ func read(c *conn, name string) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := appendU32(appendString(nil, unix.NFTA_OBJ_TABLE, name), unix.NFTA_OBJ_TYPE, objectCtTimeout)
-	err = c.dump(msgGetObj, "list ct timeouts", body, func(_ uint16, b []byte) {
-		eachAttr(b, func(typ uint16, d []byte) {
-			if typ == unix.NFTA_OBJ_NAME {
-				t.Timeouts = append(t.Timeouts, Timeout{Name: cString(d)}) // its values are in its name
-			}
-		})
-	})
+	err = list(msgGetObj, "list objects", unix.NFTA_OBJ_TABLE, func(b []byte) { t.decodeObject(b) })
 	if err != nil {
 		return nil, err
 	}
+	return t, t.readElements(c, shown)
+}
+
+// hasTable reports whether a table is there.
+func (c *conn) hasTable(name string) (there bool, err error) {
+	err = c.dumpWhole(msgGetTable, "list tables", nil, func(_ uint16, b []byte) {
+		a := parseAttrs(b)
+		there = there || a.str(unix.NFTA_TABLE_NAME) == name
+	})
+	if errors.Is(err, errInterrupted) {
+		err = nil // by what others did to their tables
+	}
+	return there, err
+}
+
+// readElements reads the elements of the maps that are not learned.
+func (t *Table) readElements(c *conn, shown *listing) error {
 	for _, m := range t.Maps {
 		if m.Learned {
 			continue
 		}
-		err := readElements(c, name, m.Name, func(e Element) bool { m.Elements = append(m.Elements, e); return true })
-		if err != nil {
-			return nil, err
+		see := func(e Element) bool { m.Elements = append(m.Elements, e); return true }
+		if err := readElements(c, t.Name, m.Name, see, shown); err != nil {
+			return err
 		}
 	}
-	return t, nil
+	return nil
+}
+
+// decodeObject adds a ct timeout to the table, or the name of an object of
+// another kind, which is somebody else's.
+func (t *Table) decodeObject(b []byte) {
+	a := parseAttrs(b)
+	if a.str(unix.NFTA_OBJ_TABLE) != t.Name {
+		return
+	}
+	o := decodeObject(&a)
+	if o.typ != objectCtTimeout || o.l4 != unix.IPPROTO_UDP {
+		t.strays = append(t.strays, stray{o.name, o.typ})
+		return
+	}
+	t.Timeouts = append(t.Timeouts, Timeout{
+		Name: o.name, V6: o.v6, Unreplied: time.Duration(o.unreplied) * time.Second, Replied: time.Duration(o.replied) * time.Second,
+	})
 }
 
 func decodeChain(b []byte, table string) *Chain {
@@ -70,6 +113,8 @@ func decodeChain(b []byte, table string) *Chain {
 			ch.Name = cString(d)
 		case unix.NFTA_CHAIN_TYPE:
 			ch.hook().Type = cString(d)
+		case unix.NFTA_CHAIN_POLICY:
+			ch.Drops = len(d) >= 4 && binary.BigEndian.Uint32(d) != nfAccept
 		case unix.NFTA_CHAIN_HOOK:
 			eachAttr(d, func(typ uint16, d []byte) {
 				switch {
@@ -121,38 +166,34 @@ func decodeRule(b []byte, name string, chains map[string]*Chain) {
 const noTag = 1
 
 func decodeMap(b []byte, table string) *Map {
-	m := &Map{}
-	mine := false
-	var flags uint32
-	eachAttr(b, func(typ uint16, d []byte) {
-		switch typ {
-		case unix.NFTA_SET_TABLE:
-			mine = cString(d) == table
-		case unix.NFTA_SET_NAME:
-			m.Name = cString(d)
-		case unix.NFTA_SET_FLAGS:
-			flags = binary.BigEndian.Uint32(d)
-		case unix.NFTA_SET_KEY_LEN:
-			m.Key.Len = binary.BigEndian.Uint32(d)
-		case unix.NFTA_SET_DATA_LEN:
-			m.Data.Len = binary.BigEndian.Uint32(d)
-		case unix.NFTA_SET_DATA_TYPE:
-			m.Data.ID = binary.BigEndian.Uint32(d)
-		}
-	})
-	if !mine || flags&setAnonymous != 0 { // an anonymous one goes with its rule
+	a := parseAttrs(b)
+	if a.str(unix.NFTA_SET_TABLE) != table || a.u32(unix.NFTA_SET_FLAGS)&setAnonymous != 0 { // an anonymous one goes with its rule
 		return nil
 	}
-	m.Learned = flags&setDynamic != 0
-	m.Intervals = flags&setInterval != 0
+	m := &Map{
+		Name:    a.str(unix.NFTA_SET_NAME),
+		Key:     Type{ID: a.u32(unix.NFTA_SET_KEY_TYPE), Len: a.u32(unix.NFTA_SET_KEY_LEN)},
+		Data:    Type{ID: a.u32(unix.NFTA_SET_DATA_TYPE), Len: a.u32(unix.NFTA_SET_DATA_LEN)},
+		Flags:   a.u32(unix.NFTA_SET_FLAGS),
+		Timeout: time.Duration(a.u64(unix.NFTA_SET_TIMEOUT)) * time.Millisecond,
+		Counter: a.has(nftaSetExpr),
+	}
+	desc := a.nested(unix.NFTA_SET_DESC)
+	m.Size = desc.u32(unix.NFTA_SET_DESC_SIZE)
+	m.Learned = m.Flags&setDynamic != 0
+	m.Intervals = m.Flags&setInterval != 0
 	return m
 }
 
-// readElements hands every element of a map to fn until it returns false.
-func readElements(c *conn, table, name string, fn func(Element) bool) error {
+// readElements hands every element of a map to fn until it returns false, and
+// all of them to shown if that is not nil.
+func readElements(c *conn, table, name string, fn func(Element) bool, shown *listing) error {
 	body := appendString(appendString(nil, unix.NFTA_SET_ELEM_LIST_TABLE, table), unix.NFTA_SET_ELEM_LIST_SET, name)
 	more := true
-	return c.dump(msgGetSetElem, "list elements of "+name, body, func(_ uint16, b []byte) {
+	return c.dump(msgGetSetElem, "list elements of "+name, body, func(typ uint16, b []byte) {
+		if shown != nil {
+			shown.message(typ, bytes.Clone(b))
+		}
 		eachAttr(b, func(typ uint16, d []byte) {
 			if typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 				return
@@ -192,58 +233,4 @@ func decodeElement(b []byte) Element {
 		}
 	})
 	return e
-}
-
-// Differences says in words where have is not as want is; none where it is.
-// Learned elements are nobody's to compare.
-func Differences(have, want *Table) []string {
-	var out []string
-	say := func(format string, a ...any) { out = append(out, fmt.Sprintf(format, a...)) }
-	if len(have.Chains) == 0 && len(have.Maps) == 0 {
-		return []string{"the table is gone"}
-	}
-	indexHave, indexWant := newIndex(have), newIndex(want)
-	for _, w := range want.Chains {
-		h := indexHave.chains[w.Name]
-		switch {
-		case h == nil:
-			say("chain %s is gone", w.Name)
-		case !sameHook(h.Hook, w.Hook):
-			say("chain %s is hooked elsewhere", w.Name)
-		case !sameRules(h.Rules, w.Rules):
-			say("chain %s has other rules (%d, should be %d)", w.Name, len(h.Rules), len(w.Rules))
-		}
-	}
-	for _, h := range have.Chains {
-		if indexWant.chains[h.Name] == nil {
-			say("chain %s is not ours", h.Name)
-		}
-	}
-	for _, w := range want.Maps {
-		h := indexHave.maps[w.Name]
-		if h == nil {
-			say("map %s is gone", w.Name)
-			continue
-		}
-		if add, del := elementChanges(h, w); len(add)+len(del) > 0 && !w.Learned {
-			say("map %s: %d elements are missing or changed, %d should not be there", w.Name, len(add), len(del))
-		}
-	}
-	for _, h := range have.Maps {
-		if indexWant.maps[h.Name] == nil {
-			say("map %s is not ours", h.Name)
-		}
-	}
-	return out
-}
-
-func sameHook(a, b *Hook) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b
-}
-
-func sameRules(a, b []Rule) bool {
-	return slices.EqualFunc(a, b, func(x, y Rule) bool { return x.Tag() == y.Tag() })
 }

@@ -19,6 +19,8 @@ type Ruleset struct {
 	features Features
 	quiesce  func(func() error) error
 	watcher  *Watcher // nil: nobody watches
+	external bool     // the rules are the operator's
+	found    *found   // where they are: what of them was found to be there; nil: nothing yet
 }
 
 // Quiesce sets what runs a change for which nothing may wait in a queue; it is
@@ -72,6 +74,9 @@ func (r *Ruleset) Apply(want *Table) error {
 }
 
 func (r *Ruleset) apply(want *Table) error {
+	if r.external {
+		return r.applyElements(want)
+	}
 	if r.applied == nil {
 		have, err := r.read()
 		if err != nil {
@@ -80,7 +85,7 @@ func (r *Ruleset) apply(want *Table) error {
 		r.applied = have
 	}
 	p := diff(r.applied, want)
-	if len(r.applied.Chains) == 0 && len(r.applied.Maps) == 0 {
+	if r.applied.empty() {
 		p.fill = append([][]request{{addTable(want.Name)}}, p.fill...)
 	}
 	carryOut := func() error { return r.carryOut(p) }
@@ -99,27 +104,30 @@ func (r *Ruleset) apply(want *Table) error {
 
 // carryOut makes the transactions of a plan: all, or none and an error.
 func (r *Ruleset) carryOut(p *plan) error {
+	if err := r.quiet(p.clear, len(p.clear) > 0); err != nil {
+		return fmt.Errorf("clear the way: %w", err)
+	}
 	for _, batch := range p.fill {
 		if err := r.conn.commit(batch); err != nil {
 			return r.undo(p, fmt.Errorf("fill maps: %w", err))
 		}
 	}
-	if err := r.change(p); err != nil {
+	if err := r.quiet(p.change, p.drops); err != nil {
 		return r.undo(p, fmt.Errorf("change table: %w", err))
 	}
 	return nil
 }
 
-// change commits the transaction that switches. Should the kernel refuse it
-// for a rule behind others that set a zone, it takes those back and drops what
-// waits in the queues, as where such rules are destroyed (see plan.drops). A
-// transaction of ours is refused so rarely that none is held up for that.
-func (r *Ruleset) change(p *plan) error {
-	if !p.drops || r.quiesce == nil {
-		return r.conn.commit(p.change)
+// quiet commits a transaction, while nothing waits in the queues where it
+// drops what does (see plan.drops). Should the kernel refuse it for a rule behind
+// others that set a zone, it takes those back and drops what waits in the queues
+// too. A transaction of ours is refused so rarely that none is held up for that.
+func (r *Ruleset) quiet(reqs []request, drops bool) error {
+	if !drops || r.quiesce == nil {
+		return r.conn.commit(reqs)
 	}
 	return r.quiesce(func() error {
-		if err := r.conn.commit(p.change); err != nil {
+		if err := r.conn.commit(reqs); err != nil {
 			return err
 		}
 		return awaitDestruction(r.conn)
@@ -153,28 +161,48 @@ func (r *Ruleset) undo(p *plan, cause error) error {
 
 // read gives the kernel's table, again where it changed meanwhile.
 func (r *Ruleset) read() (*Table, error) {
-	for range 5 {
-		t, err := read(r.conn, TableName)
-		if !errors.Is(err, errInterrupted) {
-			return t, err
-		}
-	}
-	return nil, fmt.Errorf("list table: %w", errInterrupted)
+	t, _, err := r.look(false)
+	return t, err
 }
 
-// Verify compares the kernel's table with what was applied last and says in
-// words what others have changed; none: nothing.
-func (r *Ruleset) Verify() ([]string, error) {
+// look gives the kernel's table, and if asked for the same one as it is shown.
+func (r *Ruleset) look(show bool) (t *Table, shown *listing, err error) {
+	for range 5 {
+		if show {
+			shown = newListing(TableName)
+		}
+		t, err = read(r.conn, TableName, shown)
+		if !errors.Is(err, errInterrupted) {
+			return t, shown, err
+		}
+	}
+	return nil, nil, fmt.Errorf("list table: %w", errInterrupted)
+}
+
+// Verify compares the kernel's table with what was applied last and says what
+// others have changed; none: nothing. Sessions that the kernel has learned are
+// nobody's to compare.
+func (r *Ruleset) Verify() ([]Difference, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.wanted == nil {
 		return nil, nil
 	}
+	if r.external {
+		return r.verifyElements()
+	}
 	have, err := r.read()
 	if err != nil {
 		return nil, err
 	}
-	return Differences(have, r.wanted), nil
+	if len(differences(have, r.wanted, nil)) == 0 {
+		return nil, nil
+	}
+	have, shown, err := r.look(true)
+	if err != nil {
+		return nil, err
+	}
+	return differences(have, r.wanted, &listings{have: shown, want: r.wanted.listing(TextOptions{Slots: true})}), nil
 }
 
 // Repair brings the kernel's table back to what was applied last, whatever
@@ -185,7 +213,7 @@ func (r *Ruleset) Repair() error {
 	if r.wanted == nil {
 		return nil
 	}
-	r.applied = nil
+	r.applied, r.found = nil, nil
 	if err := r.apply(r.wanted); err != nil {
 		return fmt.Errorf("repair table: %w", err)
 	}
@@ -193,11 +221,14 @@ func (r *Ruleset) Repair() error {
 }
 
 // Flush removes the table with all it has learned. It is no error if there is
-// none.
+// none. Where the rules are the operator's it empties the maps that we fill.
 func (r *Ruleset) Flush() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.applied, r.wanted = nil, nil
+	r.applied, r.wanted, r.found = nil, nil, nil
+	if r.external {
+		return r.emptyMaps()
+	}
 	err := r.conn.commit([]request{delTable(TableName)})
 	if errors.Is(err, unix.ENOENT) {
 		return nil

@@ -85,7 +85,7 @@ func (r *Ruleset) Dump(v *balancer.View, zoneBase uint16, fn func(balancer.Eleme
 		return nil
 	}
 	seen := make(map[string]bool)
-	for _, v6 := range families(v) {
+	for _, v6 := range v.Families() {
 		for i := range v.Service.Key.Variants {
 			name := sessionsMap(v.Service, v6, v.Service.Key.Variants[i].KeyLen())
 			if seen[name] {
@@ -99,7 +99,7 @@ func (r *Ruleset) Dump(v *balancer.View, zoneBase uint16, fn func(balancer.Eleme
 				}
 				zone := binary.NativeEndian.Uint16(e.Data)
 				return fn(balancer.Element{Key: e.Key[:n], V6: v6, Backend: zone - zoneBase, Timeout: e.Timeout})
-			})
+			}, nil)
 			if err != nil && !errors.Is(err, errInterrupted) {
 				return err
 			}

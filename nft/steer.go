@@ -154,7 +154,7 @@ func ranges(prefixes []netip.Prefix, v6 bool) [][2]netip.Addr {
 }
 
 // steerChain: a known session's zone is set and its packet is done; any other
-// packet gets the miss mark, and the queue if it has a key.
+// packet gets the miss mark, and the queue if it has a key and Go decides.
 func (c *compiler) steerChain(s *service) {
 	svc := s.Service.Name
 	rules := c.refusals(s)
@@ -166,23 +166,20 @@ func (c *compiler) steerChain(s *service) {
 			rules,
 			// KEY: ct original zone set KEY map @sessions accept
 			Rule{Comment: svc + ": a known session", Exprs: join(p.match, p.key, lookup(0, 0, sessions), zoneSet(0), accept())},
-			// KEY: meta mark set meta mark | miss queue
-			Rule{Comment: svc + ": a session's first packet", Exprs: join(p.match, p.key, markSet(0, c.marks.All(), miss), c.ask(s))},
 		)
+		if s.Datapath != balancer.DatapathKernel {
+			// KEY: meta mark set meta mark | miss queue
+			rules = append(rules, Rule{
+				Comment: svc + ": a session's first packet",
+				Exprs:   join(p.match, p.key, markSet(0, c.marks.All(), miss), c.toGo()),
+			})
+		}
 		if !p.last {
-			// the variant's, but too short: no key
-			rules = append(rules, Rule{Comment: svc + ": too short for its key", Exprs: join(p.match, markSet(0, c.marks.All(), miss), accept())})
+			// the variant's, but too short for its key, or what the kernel decides
+			rules = append(rules, Rule{Comment: svc + ": no later variant's", Exprs: join(p.match, markSet(0, c.marks.All(), miss), accept())})
 		}
 	}
-	rules = append(rules, Rule{Comment: svc + ": no key", Exprs: join(markSet(0, c.marks.All(), miss), accept())})
+	rules = append(rules, Rule{Comment: svc + ": on to bind", Exprs: join(markSet(0, c.marks.All(), miss), accept())})
 	c.addChain("steer"+s.name, rules...)
 	c.dispatch(c.steer, s, "steer"+s.name)
-}
-
-// ask sends a packet to Go, or, where the kernel decides, on to bind.
-func (c *compiler) ask(s *service) [][]byte {
-	if s.Service.Datapath == balancer.DatapathKernel {
-		return accept()
-	}
-	return c.toGo()
 }

@@ -19,6 +19,9 @@ type Table struct {
 	Maps     []*Map
 	Timeouts []Timeout
 
+	flags  uint32  // of a table read back: not 0 where others have set some
+	strays []stray // of a table read back: objects of kinds that ours has none of
+
 	// What it was made of, where a Compiler made it.
 	base    *base
 	parts   []*part // in the order of their names
@@ -29,6 +32,7 @@ type Table struct {
 type Chain struct {
 	Name  string
 	Hook  *Hook
+	Drops bool // its policy, of a chain read back: none of ours drops
 	Rules []Rule
 }
 
@@ -65,7 +69,7 @@ func (r *Rule) Tag() uint64 {
 // another name, so that a map of a name is always of the same make.
 type Map struct {
 	Name      string
-	Flags     uint32
+	Flags     uint32 // of a map read back
 	Key       Type
 	Data      Type // zero for a set
 	Size      uint32
@@ -107,6 +111,23 @@ type Element struct {
 	Timeout time.Duration
 }
 
+// sameMake reports whether two maps of one name hold the same kind of elements
+// in the same way.
+func (m *Map) sameMake(o *Map) bool {
+	return m.flags() == o.flags() && m.Size == o.Size && m.Timeout == o.Timeout && m.Counter == o.Counter &&
+		m.Key.same(o.Key) && m.Data.same(o.Data)
+}
+
+func (t Type) same(o Type) bool {
+	return t.ID == o.ID && (t.Len == o.Len || t.ID == typeVerdict)
+}
+
+// stray is an object in our table that is not ours.
+type stray struct {
+	name string
+	typ  uint32
+}
+
 // Timeout is a ct timeout object for UDP.
 type Timeout struct {
 	Name      string
@@ -114,3 +135,11 @@ type Timeout struct {
 	Unreplied time.Duration
 	Replied   time.Duration
 }
+
+// same reports whether the kernel holds t as o: it counts in seconds.
+func (t Timeout) same(o Timeout) bool {
+	return t.V6 == o.V6 && t.Unreplied/time.Second == o.Unreplied/time.Second && t.Replied/time.Second == o.Replied/time.Second
+}
+
+// empty reports whether there is nothing in the table.
+func (t *Table) empty() bool { return len(t.Chains) == 0 && len(t.Maps) == 0 }

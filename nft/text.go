@@ -49,7 +49,20 @@ func (r *Ruleset) Text(w io.Writer, o TextOptions) error {
 	if err != nil {
 		return fmt.Errorf("list table: %w", err)
 	}
-	return l.write(w, o)
+	return l.text(w, o)
+}
+
+// text writes what the options let be seen.
+func (l *listing) text(w io.Writer, o TextOptions) error {
+	if !o.Redact {
+		return l.write(w, o)
+	}
+	var all strings.Builder
+	if err := l.write(&all, o); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, shapes.ReplaceAllString(all.String(), ""))
+	return err
 }
 
 // listing reads the table. What the kernel learns meanwhile may be in it, once
@@ -85,7 +98,7 @@ func (r *Ruleset) readAll(o TextOptions) (*listing, error) {
 // Text writes the table as Ruleset.Text would if the kernel had it, before a
 // packet has met it. It is pure but for w.
 func (t *Table) Text(w io.Writer, o TextOptions) error {
-	return t.listing(o).write(w, o)
+	return t.listing(o).text(w, o)
 }
 
 // listing gathers what would be sent to make the table.

@@ -32,7 +32,7 @@ func paperBed() *bed {
 
 // compiled gives the table of services on a kernel that has everything.
 func compiled(services ...*balancer.Service) *Table {
-	f := Features{Capabilities: balancer.Capabilities{KeyBytes: keyBytes, PayloadOffset: longOffset}, NativeQueue: true, TransportOffset: longOffset}
+	f := Features{Capabilities: balancer.Capabilities{KeyBytes: keyBytes, PayloadOffset: longOffset, Copies: true}, NativeQueue: true, TransportOffset: longOffset}
 	var views []*balancer.View
 	for _, s := range services {
 		views = append(views, balancer.NewView(s, f.Capabilities, nil, unbound{}))
@@ -165,15 +165,8 @@ func (b *bed) loadsAgain(t *testing.T, tool string) {
 	if err := b.LB.Run(cmd); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd.Args, err, complaints.String())
 	}
-	sameText(t, "what nft has loaded is another table", want, joined.Replace(textOf(t, b.rules, o)))
+	sameText(t, "what nft has loaded is another table", want, joinedByNFT.Replace(textOf(t, b.rules, o)))
 }
-
-// joined undoes what nft does to an ICMP error's type and code when it reads
-// them: it compares both at once, and then takes them for a port.
-var joined = strings.NewReplacer(
-	"th sport 771", "icmp type destination-unreachable icmp code port-unreachable",
-	"th sport 260", "icmpv6 type destination-unreachable icmpv6 code port-unreachable",
-)
 
 // A table must be shown as it is, not as we made it: that is what one looks at
 // it for.

@@ -206,6 +206,24 @@ func (e ConfigInputNft) Valid() bool {
 	}
 }
 
+// Defines values for EffectiveDatapath.
+const (
+	EffectiveDatapathKernel EffectiveDatapath = "kernel"
+	EffectiveDatapathQueue  EffectiveDatapath = "queue"
+)
+
+// Valid indicates whether the value is a known member of the EffectiveDatapath enum.
+func (e EffectiveDatapath) Valid() bool {
+	switch e {
+	case EffectiveDatapathKernel:
+		return true
+	case EffectiveDatapathQueue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for EffectivePinning.
 const (
 	EffectivePinningFlow    EffectivePinning = "flow"
@@ -239,6 +257,24 @@ func (e ExplainedBackendState) Valid() bool {
 	case ExplainedBackendStateDrain:
 		return true
 	case ExplainedBackendStateUp:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExplanationDatapath.
+const (
+	ExplanationDatapathKernel ExplanationDatapath = "kernel"
+	ExplanationDatapathQueue  ExplanationDatapath = "queue"
+)
+
+// Valid indicates whether the value is a known member of the ExplanationDatapath enum.
+func (e ExplanationDatapath) Valid() bool {
+	switch e {
+	case ExplanationDatapathKernel:
+		return true
+	case ExplanationDatapathQueue:
 		return true
 	default:
 		return false
@@ -842,6 +878,24 @@ func (e StepName) Valid() bool {
 	}
 }
 
+// Defines values for GetRulesetParamsForm.
+const (
+	Live  GetRulesetParamsForm = "live"
+	Print GetRulesetParamsForm = "print"
+)
+
+// Valid indicates whether the value is a known member of the GetRulesetParamsForm enum.
+func (e GetRulesetParamsForm) Valid() bool {
+	switch e {
+	case Live:
+		return true
+	case Print:
+		return true
+	default:
+		return false
+	}
+}
+
 // APISettings defines model for APISettings.
 type APISettings struct {
 	Auth        *APISettingsAuth `json:"auth,omitempty"`
@@ -1018,11 +1072,18 @@ type Duration = string
 
 // Effective What is in effect, where that depends on the kernel.
 type Effective struct {
-	Pinning EffectivePinning `json:"pinning"`
+	Datapath *EffectiveDatapath `json:"datapath,omitempty"`
+
+	// DatapathReason Why this data path.
+	DatapathReason *string          `json:"datapath_reason,omitempty"`
+	Pinning        EffectivePinning `json:"pinning"`
 
 	// Reason Why this pinning.
 	Reason string `json:"reason"`
 }
+
+// EffectiveDatapath defines model for Effective.Datapath.
+type EffectiveDatapath string
 
 // EffectivePinning defines model for Effective.Pinning.
 type EffectivePinning string
@@ -1042,6 +1103,9 @@ type Event struct {
 
 	// Detail For people.
 	Detail *string `json:"detail,omitempty"`
+
+	// Diff Of a drift, what was in the table, behind a minus, and what should be, behind a plus; as nft lists it, without seeds.
+	Diff *string `json:"diff,omitempty"`
 
 	// From From where.
 	From *string `json:"from,omitempty"`
@@ -1125,7 +1189,10 @@ type Explanation struct {
 	Backend *ExplainedBackend `json:"backend,omitempty"`
 	Binding *ExplainedBinding `json:"binding,omitempty"`
 	Client  string            `json:"client"`
-	Fields  []ExplainedField  `json:"fields"`
+
+	// Datapath Who decides the first packets of its sessions, or of its flows.
+	Datapath *ExplanationDatapath `json:"datapath,omitempty"`
+	Fields   []ExplainedField     `json:"fields"`
 
 	// Hash Of the key or the source; for those who may write, as it tells of the seed.
 	Hash *int64 `json:"hash,omitempty"`
@@ -1148,6 +1215,9 @@ type Explanation struct {
 	Variant *string            `json:"variant,omitempty"`
 	Verdict ExplanationVerdict `json:"verdict"`
 }
+
+// ExplanationDatapath Who decides the first packets of its sessions, or of its flows.
+type ExplanationDatapath string
 
 // ExplanationPinning defines model for Explanation.Pinning.
 type ExplanationPinning string
@@ -1430,6 +1500,11 @@ type Problem struct {
 	// Instance The request's path.
 	Instance *string `json:"instance,omitempty"`
 
+	// Rules Of a change that needs other rules than the operator's file has, where `nft` is
+	// `external`: what to load with `nft -f`, beside what there is, before the change is
+	// asked for again.
+	Rules *string `json:"rules,omitempty"`
+
 	// Status The answer's status.
 	Status int32 `json:"status"`
 
@@ -1541,7 +1616,8 @@ type Service struct {
 	// ConfirmTimeout How long to wait for the reply, 100ms to 10m; without it the old entry stays.
 	ConfirmTimeout Duration `json:"confirm_timeout"`
 
-	// Datapath Who decides a session's first packet. kernel is not available in this version.
+	// Datapath Who decides a session's first packet: `queue` the daemon, `kernel` nftables by
+	// itself, which tells the daemon. Where the kernel cannot, `queue` is in effect.
 	Datapath ServiceDatapath `json:"datapath"`
 
 	// Deny Sources that are not served, whatever `allow` says.
@@ -1604,7 +1680,8 @@ type Service struct {
 // ServiceAllDown When probes say that all backends are down: empty is as no_backend, keep sends to all of them.
 type ServiceAllDown string
 
-// ServiceDatapath Who decides a session's first packet. kernel is not available in this version.
+// ServiceDatapath Who decides a session's first packet: `queue` the daemon, `kernel` nftables by
+// itself, which tells the daemon. Where the kernel cannot, `queue` is in effect.
 type ServiceDatapath string
 
 // ServiceNoBackend What a client gets when no backend can serve it: ICMP port unreachable, or nothing.
@@ -1635,7 +1712,8 @@ type ServiceInput struct {
 	// ConfirmTimeout How long to wait for the reply, 100ms to 10m; without it the old entry stays.
 	ConfirmTimeout *Duration `json:"confirm_timeout,omitempty"`
 
-	// Datapath Who decides a session's first packet. kernel is not available in this version.
+	// Datapath Who decides a session's first packet: `queue` the daemon, `kernel` nftables by
+	// itself, which tells the daemon. Where the kernel cannot, `queue` is in effect.
 	Datapath *ServiceInputDatapath `json:"datapath,omitempty"`
 
 	// Deny Sources that are not served, whatever `allow` says.
@@ -1698,7 +1776,8 @@ type ServiceInput struct {
 // ServiceInputAllDown When probes say that all backends are down: empty is as no_backend, keep sends to all of them.
 type ServiceInputAllDown string
 
-// ServiceInputDatapath Who decides a session's first packet. kernel is not available in this version.
+// ServiceInputDatapath Who decides a session's first packet: `queue` the daemon, `kernel` nftables by
+// itself, which tells the daemon. Where the kernel cannot, `queue` is in effect.
 type ServiceInputDatapath string
 
 // ServiceInputNoBackend What a client gets when no backend can serve it: ICMP port unreachable, or nothing.
@@ -1775,6 +1854,9 @@ type Session struct {
 	// Confirmed A backend has answered it.
 	Confirmed bool `json:"confirmed"`
 
+	// FirstSeen When its first packet was decided, to the second.
+	FirstSeen *time.Time `json:"first_seen,omitempty"`
+
 	// Key In hex, for those who may write.
 	Key *Hex `json:"key,omitempty"`
 
@@ -1849,6 +1931,9 @@ type Share struct {
 
 // Stats defines model for Stats.
 type Stats struct {
+	// Copies Copies of packets that the kernel has decided by itself.
+	Copies int64 `json:"copies"`
+
 	// Dumps Of the conntrack table.
 	Dumps int64 `json:"dumps"`
 
@@ -1857,6 +1942,9 @@ type Stats struct {
 
 	// KernelDrops Times that the kernel said it had dropped events.
 	KernelDrops int64 `json:"kernel_drops"`
+
+	// LostCopies Times that the kernel said it had dropped some.
+	LostCopies int64 `json:"lost_copies"`
 
 	// LostEvents Conntrack events that found no room.
 	LostEvents int64 `json:"lost_events"`
@@ -2070,6 +2158,9 @@ type GetEventsParams struct {
 	// Service Only events about this service.
 	Service *Name `form:"service,omitempty" json:"service,omitempty"`
 
+	// Session Only events about the session with this key, in hex, or this `key_hash`. A key needs the scope `write`.
+	Session *string `form:"session,omitempty" json:"session,omitempty"`
+
 	// LastEventID The id of the last event that was received.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
@@ -2089,6 +2180,17 @@ type LoginParams struct {
 	// body it answers 422, and 409 while the first request is under way.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// GetRulesetParams defines parameters for GetRuleset.
+type GetRulesetParams struct {
+	// Form `live` is the table as the kernel has it now; `print` what the configuration needs of
+	// one's own file where `nft` is `external`: maps without elements, chains, rules, with
+	// seeds, for those who may write only.
+	Form *GetRulesetParamsForm `form:"form,omitempty" json:"form,omitempty"`
+}
+
+// GetRulesetParamsForm defines parameters for GetRuleset.
+type GetRulesetParamsForm string
 
 // ListServicesParams defines parameters for ListServices.
 type ListServicesParams struct {
@@ -2509,6 +2611,13 @@ type ClientInterface interface {
 	// Corresponds with DELETE /v1/login (the `Logout` operationId).
 	Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetIdentity Who asks
+	//
+	// And what they may do, whichever way they have signed in.
+	//
+	// Corresponds with GET /v1/login (the `GetIdentity` operationId).
+	GetIdentity(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// LoginWithBody Sign in
 	//
 	// For the dashboard. The answer sets a cookie that stands for the token.
@@ -2529,10 +2638,10 @@ type ClientInterface interface {
 
 	// GetRuleset Get the nftables table
 	//
-	// As the kernel has it now, as text in nft's own syntax with comments.
+	// As text in nft's own syntax with comments.
 	//
 	// Corresponds with GET /v1/ruleset (the `GetRuleset` operationId).
-	GetRuleset(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetRuleset(ctx context.Context, params *GetRulesetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListServices List services
 	//
@@ -3028,6 +3137,23 @@ func (c *Client) Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 	return c.Client.Do(req)
 }
 
+// GetIdentity Who asks
+//
+// And what they may do, whichever way they have signed in.
+//
+// Corresponds with GET /v1/login (the `GetIdentity` operationId).
+func (c *Client) GetIdentity(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetIdentityRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // LoginWithBody Sign in
 //
 // For the dashboard. The answer sets a cookie that stands for the token.
@@ -3068,11 +3194,11 @@ func (c *Client) Login(ctx context.Context, params *LoginParams, body LoginJSONR
 
 // GetRuleset Get the nftables table
 //
-// As the kernel has it now, as text in nft's own syntax with comments.
+// As text in nft's own syntax with comments.
 //
 // Corresponds with GET /v1/ruleset (the `GetRuleset` operationId).
-func (c *Client) GetRuleset(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetRulesetRequest(c.Server)
+func (c *Client) GetRuleset(ctx context.Context, params *GetRulesetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRulesetRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4037,6 +4163,18 @@ func NewGetEventsRequest(server string, params *GetEventsParams) (*http.Request,
 
 		}
 
+		if params.Session != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "session", *params.Session, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -4148,6 +4286,33 @@ func NewLogoutRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGetIdentityRequest constructs an http.Request for the GetIdentity method
+func NewGetIdentityRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/login")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewLoginRequest calls the generic Login builder with application/json body
 func NewLoginRequest(server string, params *LoginParams, body LoginJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -4204,7 +4369,7 @@ func NewLoginRequestWithBody(server string, params *LoginParams, contentType str
 }
 
 // NewGetRulesetRequest constructs an http.Request for the GetRuleset method
-func NewGetRulesetRequest(server string) (*http.Request, error) {
+func NewGetRulesetRequest(server string, params *GetRulesetParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -4220,6 +4385,33 @@ func NewGetRulesetRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Form != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "form", *params.Form, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -5778,6 +5970,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /v1/login (the `Logout` operationId).
 	LogoutWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*LogoutResponse, error)
 
+	// GetIdentityWithResponse Who asks
+	//
+	// And what they may do, whichever way they have signed in.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/login (the `GetIdentity` operationId).
+	GetIdentityWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetIdentityResponse, error)
+
 	// LoginWithBodyWithResponse Sign in
 	//
 	// For the dashboard. The answer sets a cookie that stands for the token.
@@ -5798,12 +5999,12 @@ type ClientWithResponsesInterface interface {
 
 	// GetRulesetWithResponse Get the nftables table
 	//
-	// As the kernel has it now, as text in nft's own syntax with comments.
+	// As text in nft's own syntax with comments.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/ruleset (the `GetRuleset` operationId).
-	GetRulesetWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetRulesetResponse, error)
+	GetRulesetWithResponse(ctx context.Context, params *GetRulesetParams, reqEditors ...RequestEditorFn) (*GetRulesetResponse, error)
 
 	// ListServicesWithResponse List services
 	//
@@ -7254,6 +7455,117 @@ func (r LogoutResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r LogoutResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetIdentityResponse401Headers the declared response headers of an HTTP 401 response for GetIdentity
+type GetIdentityResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+// GetIdentityResponse429Headers the declared response headers of an HTTP 429 response for GetIdentity
+type GetIdentityResponse429Headers struct {
+	RetryAfter *int
+}
+
+// GetIdentityResponse503Headers the declared response headers of an HTTP 503 response for GetIdentity
+type GetIdentityResponse503Headers struct {
+	RetryAfter *int
+}
+
+type GetIdentityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Identity
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON406 the response for an HTTP 406 `application/problem+json` response
+	ApplicationProblemJSON406 *NotAcceptable
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Failed
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Other
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetIdentityResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetIdentityResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetIdentityResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetIdentityResponse) GetJSON200() *Identity {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON401() *Unauthorized {
+	return r.ApplicationProblemJSON401
+}
+
+// GetApplicationProblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON403() *Forbidden {
+	return r.ApplicationProblemJSON403
+}
+
+// GetApplicationProblemJSON406 returns the response for an HTTP 406 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON406() *NotAcceptable {
+	return r.ApplicationProblemJSON406
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON500() *Failed {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetIdentityResponse) GetApplicationProblemJSONDefault() *Other {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetIdentityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetIdentityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetIdentityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetIdentityResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11083,6 +11395,21 @@ func (c *ClientWithResponses) LogoutWithResponse(ctx context.Context, reqEditors
 	return ParseLogoutResponse(rsp)
 }
 
+// GetIdentityWithResponse Who asks
+//
+// And what they may do, whichever way they have signed in.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/login (the `GetIdentity` operationId).
+func (c *ClientWithResponses) GetIdentityWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetIdentityResponse, error) {
+	rsp, err := c.GetIdentity(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetIdentityResponse(rsp)
+}
+
 // LoginWithBodyWithResponse Sign in
 //
 // For the dashboard. The answer sets a cookie that stands for the token.
@@ -11115,13 +11442,13 @@ func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, params *Log
 
 // GetRulesetWithResponse Get the nftables table
 //
-// As the kernel has it now, as text in nft's own syntax with comments.
+// As text in nft's own syntax with comments.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /v1/ruleset (the `GetRuleset` operationId).
-func (c *ClientWithResponses) GetRulesetWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetRulesetResponse, error) {
-	rsp, err := c.GetRuleset(ctx, reqEditors...)
+func (c *ClientWithResponses) GetRulesetWithResponse(ctx context.Context, params *GetRulesetParams, reqEditors ...RequestEditorFn) (*GetRulesetResponse, error) {
+	rsp, err := c.GetRuleset(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -12748,6 +13075,114 @@ func ParseLogoutResponse(rsp *http.Response) (*LogoutResponse, error) {
 			headers.RetryAfter = &value
 		}
 		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetIdentityResponse parses an HTTP response from a GetIdentityWithResponse call
+func ParseGetIdentityResponse(rsp *http.Response) (*GetIdentityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetIdentityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Identity
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 406:
+		var dest NotAcceptable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON406 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Failed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Other
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetIdentityResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetIdentityResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetIdentityResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil
@@ -16513,12 +16948,15 @@ type ServerInterface interface {
 	// Logout Sign out
 	// (DELETE /v1/login)
 	Logout(w http.ResponseWriter, r *http.Request)
+	// GetIdentity Who asks
+	// (GET /v1/login)
+	GetIdentity(w http.ResponseWriter, r *http.Request)
 	// Login Sign in
 	// (POST /v1/login)
 	Login(w http.ResponseWriter, r *http.Request, params LoginParams)
 	// GetRuleset Get the nftables table
 	// (GET /v1/ruleset)
-	GetRuleset(w http.ResponseWriter, r *http.Request)
+	GetRuleset(w http.ResponseWriter, r *http.Request, params GetRulesetParams)
 	// ListServices List services
 	// (GET /v1/services)
 	ListServices(w http.ResponseWriter, r *http.Request, params ListServicesParams)
@@ -16660,6 +17098,12 @@ func (_ Unimplemented) Logout(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetIdentity Who asks
+// (GET /v1/login)
+func (_ Unimplemented) GetIdentity(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // Login Sign in
 // (POST /v1/login)
 func (_ Unimplemented) Login(w http.ResponseWriter, r *http.Request, params LoginParams) {
@@ -16668,7 +17112,7 @@ func (_ Unimplemented) Login(w http.ResponseWriter, r *http.Request, params Logi
 
 // GetRuleset Get the nftables table
 // (GET /v1/ruleset)
-func (_ Unimplemented) GetRuleset(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) GetRuleset(w http.ResponseWriter, r *http.Request, params GetRulesetParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -17065,6 +17509,19 @@ func (siw *ServerInterfaceWrapper) GetEvents(w http.ResponseWriter, r *http.Requ
 		return
 	}
 
+	// ------------- Optional query parameter "session" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "session", r.URL.Query(), &params.Session, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "session"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "session", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "Last-Event-ID" -------------
@@ -17152,6 +17609,20 @@ func (siw *ServerInterfaceWrapper) Logout(w http.ResponseWriter, r *http.Request
 	handler.ServeHTTP(w, r)
 }
 
+// GetIdentity operation middleware
+func (siw *ServerInterfaceWrapper) GetIdentity(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetIdentity(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // Login operation middleware
 func (siw *ServerInterfaceWrapper) Login(w http.ResponseWriter, r *http.Request) {
 
@@ -17196,8 +17667,27 @@ func (siw *ServerInterfaceWrapper) Login(w http.ResponseWriter, r *http.Request)
 // GetRuleset operation middleware
 func (siw *ServerInterfaceWrapper) GetRuleset(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRulesetParams
+
+	// ------------- Optional query parameter "form" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "form", r.URL.Query(), &params.Form, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "form"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "form", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetRuleset(w, r)
+		siw.Handler.GetRuleset(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -18562,6 +19052,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/v1/login", wrapper.Logout)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/login", wrapper.GetIdentity)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/login", wrapper.Login)
@@ -20301,6 +20794,149 @@ func (response LogoutdefaultApplicationProblemPlusJSONResponse) VisitLogoutRespo
 	return err
 }
 
+type GetIdentityRequestObject struct {
+}
+
+type GetIdentityResponseObject interface {
+	VisitGetIdentityResponse(w http.ResponseWriter) error
+}
+
+type GetIdentity200JSONResponse Identity
+
+func (response GetIdentity200JSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity401ApplicationProblemPlusJSONResponse struct {
+	UnauthorizedApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity401ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity403ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity406ApplicationProblemPlusJSONResponse struct {
+	NotAcceptableApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity406ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(406)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity429ApplicationProblemPlusJSONResponse struct {
+	TooManyRequestsApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity429ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity500ApplicationProblemPlusJSONResponse struct {
+	FailedApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity500ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentity503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetIdentity503ApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIdentitydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetIdentitydefaultApplicationProblemPlusJSONResponse) VisitGetIdentityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type LoginRequestObject struct {
 	Params LoginParams
 	Body   *LoginJSONRequestBody
@@ -20525,6 +21161,7 @@ func (response LogindefaultApplicationProblemPlusJSONResponse) VisitLoginRespons
 }
 
 type GetRulesetRequestObject struct {
+	Params GetRulesetParams
 }
 
 type GetRulesetResponseObject interface {
@@ -25688,6 +26325,9 @@ type StrictServerInterface interface {
 	// Logout Sign out
 	// (DELETE /v1/login)
 	Logout(ctx context.Context, request LogoutRequestObject) (LogoutResponseObject, error)
+	// GetIdentity Who asks
+	// (GET /v1/login)
+	GetIdentity(ctx context.Context, request GetIdentityRequestObject) (GetIdentityResponseObject, error)
 	// Login Sign in
 	// (POST /v1/login)
 	Login(ctx context.Context, request LoginRequestObject) (LoginResponseObject, error)
@@ -26090,6 +26730,30 @@ func (sh *strictHandler) Logout(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// GetIdentity operation middleware
+func (sh *strictHandler) GetIdentity(w http.ResponseWriter, r *http.Request) {
+	var request GetIdentityRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetIdentity(ctx, request.(GetIdentityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetIdentity")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetIdentityResponseObject); ok {
+		if err := validResponse.VisitGetIdentityResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // Login operation middleware
 func (sh *strictHandler) Login(w http.ResponseWriter, r *http.Request, params LoginParams) {
 	var request LoginRequestObject
@@ -26124,8 +26788,10 @@ func (sh *strictHandler) Login(w http.ResponseWriter, r *http.Request, params Lo
 }
 
 // GetRuleset operation middleware
-func (sh *strictHandler) GetRuleset(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) GetRuleset(w http.ResponseWriter, r *http.Request, params GetRulesetParams) {
 	var request GetRulesetRequestObject
+
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetRuleset(ctx, request.(GetRulesetRequestObject))
@@ -26855,280 +27521,288 @@ func (sh *strictHandler) GetVersion(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17dxo5tjf8VfTWmbPS3VPgAmPHJmvWWe508sYzufjEmdPPTPBjBCWg2oXElIQxnfF3f5b2lqpUoILC",
-	"dvp2+Kc7pm66bO37/u0vwVBMZ4IzrmTQ/RJMGI1ZBv88m6sJ4yoZUsX03zGTwyyZqUTwoBu8EQuiBJET",
-	"sSCLiSBLMSc0Y80gDNgdnc5SFnSD7xnNWEYyRtPpX3pBJug0HfSCIAzkcMKmVL9WLWf6VqmyhI+D+/sw",
-	"ePWJjtc/+J5OmSRqwohUVDEiRvDHUPBRMp5nVN9G1IQq+JlyuWAZDE+Wx9QLjketuE1PByx6PuwMj47o",
-	"CWvF7ejwtDN6PjwetFYGOKNKsUwP4f/2gs9R45Q2RldfDtv3veBPQegZ/3nMpjOhGB8uP7JZSpcsXp9O",
-	"X2Vz1ieLCcsYUZNEkkS6I1eCUE4YzdIEVvBfcyYVWSRqgmtAp4w4H2r8jS3L89TvL82D8fk06H7GC1e+",
-	"gb8VQ4rDWx3tj2aYjHC2IBmTYp4NGUlW1vbgtnUgWXabDJk8uJ3x0vdHIptSFXSDeZY0MjZiGeND5l3B",
-	"j0xly7ORYtn6UOBnosluSvmSSDYUPJZ6vVS2JHRME14aVMsdwzThyVQvQ5R/NuGKjVkW3OsPz2hGp0yZ",
-	"E/A9Hd4wHmvKWx/HpwkjA7zhmSScTldonwZhkOgbZ1RNgjDg8JbAPBKEgd7TJNO0oXfEHeWfMjYKusF/",
-	"HBRn8wCvygMYjB7qy3kmRVa5VYKMBRE8hE3rc3an+vbIzOiYkQEbidXjijsGg/7XnGXLYtRD/FhpKend",
-	"W8bHahJ020fHoV5a+3dry6n4G1t69pUviWJ3Cs9wIslcspgIPmRNciZvWIx7C0cg4aTdIRMxz+TKkbhh",
-	"y5DoFe9xymMyEPESlyCmbCq4OV2SUEkSReIkJvq2WDBJuNAvHr/AN1L9J8vgXURkPa5fpZ+xb+i02yE8",
-	"3IlOyWKSpHg+RkkmVX5e9TR4zDKyoMtmj5dWO2qdtuL2qNN4PjhkjefDFm2cjtqtxmF8NDqmJ4PTYRTb",
-	"7UC2XOzHysmv3pijGhszekfVcOKn8L5mxkA5C7MtwwnlYxaHZgkXVJKUSkUkY7xJ+t/19U2ULx/Edf2T",
-	"HTVwhBWzbEXtjn9i7wVnFZP7MCJUC6aYZeaM4EyR+hSZUNklh1En59A4e6mSNCVSNAm8YJElSr9AT3sk",
-	"Mlyk6VwqTU2E3SVSkSVTT7oWelIPW5C3yTRRflEOvDRRbCoJRQYxoZIYYToVsjyFo8jPJlL4gDuqmI3o",
-	"PFV6TFFYiICEq8N2EOpBIz9uRfp6zp5bHvYcBpcoWqr5sZE9Xn7sMLcyRzYPPZYj3+PzTKrvRZwwV4B8",
-	"L2JgeEPBFeOwA3Q2SxOUtgc/SRS5+Vi/BDSOMyZl0A1apyfNo1azFUXNQ4cfB2EwE5le19ZpJwwWLBlP",
-	"VNBt39cdtRnaOZ/NVTH6Yvb3oR39hT1A9YdvhxPVHs47lo0ZfkmPxX3/VF9qzPS1P3uXagqbGmc04cHD",
-	"PuibvSG23ffOSHgZdD/nG6nJ4bO7l60gDNpR1OrGg5PuoNttaY3MbC6t2NzWfVhBGW1Hvyg9fH8VBjco",
-	"bVPDHE7CQIxGkuELgzSRinF3rPDqdjNqtputqPy20vfz4XdXbyumog9d7S0xK76JJM0tDyBJqSiwAc5u",
-	"NTf5+nQpmZSJ4NdKpUE3OIymWtNNpkzMtaXF52n6VLQKv8iZ4LLEdV5mjCo0PR7JeDR52WM2n2kuGgfd",
-	"dgXJhQHYZ/ZWh3h340w41UqdGxQPGscs1mzeMVut9ej7hLntAO4p66QN11Tb9KzPuluxnTY9nt8H0zNz",
-	"fS3m/GEbVY+xrG1eq5LZ/CKb9+AtA8MHLP6HLNksgf/NNRsMlLhhqBFINpxnLOiOaCpZwRGDVvt5M2pG",
-	"zVb3efRcszgphjeabwYH2ZwfoDfD/K+pr+W3XI8zMZ8FXa3GqRTmOGR6jfUPwzRhXF0PKf4J7DkA7pKK",
-	"cclQ1uYQ3qEP5IRKrbWk7JaloBiNhCa8Kc1urqdU3miT4i6Komg0Go20QGCKS/wGH+nXTSmnY6Ztin/N",
-	"2Rx5xVDM9dpp3UwbLvCv1FEj9cYbgx5lRJpex2LB8b0PF3VPQJFflVldhQF4lrLptWHa+iuRDMIgpoqC",
-	"BtnFddQ/ad2jdKPm9mw0YkOV3ALxzRLOtR7etYIB9E0KVKr3hwwpJ6mgMWjcmiju4Yyk8CEuOAtyUT6i",
-	"aaqXXr8MHDFB+AuL9ym9uzbzkKi8g/7uSP0w4OLaOju6QcZ+YkNNzMU60LkS+odMKDEUmqTnsd4EyTQT",
-	"breft46Oo85JK1wRpW2we1KhxWgnOj0MA8nhuJhFspJe8EbGZuky0AO223xwS7ODNLHH9gB+bwKzCIOf",
-	"BWfXAyrZLporsqMqhldyTz6a7aXJUG3gebNMDFI29WkjMVM00aunwJzVJrq1lsjtjBOaalt42TXmPVj2",
-	"iZqQi79/IiIjF2efXr7RJJ1lIsPjnr8xkURR5KUzoc21TK8zkIJe+YRLRflw1T2IG6XmuIlaNVKwa3rR",
-	"rPdETzOjcTJUEi1rO/jCaTjPeBe3smtm3x3ahaq9hRf4pG8PzzeMIiRyPpwQrYeAvYlOAjD65cpWg0Oz",
-	"kXs0N+244/uE8fzAUqZ8HuRzcEiMBWdNPdXXNEk3ant1qAP8Gehg7xIuiJzRISMpGykiOImZMZS37+mR",
-	"Zgfunhq6Gop5GoNzZMDIlMYMfWjG9wZOB+Ng2rjHXKgGzA2Vr0dv8yfguRlnqaZ28Bcm8oZkbDSX4Ovy",
-	"j/GFvpuSmGlGTxJOjDIA+yGyQRLHjD/+wBLQVcgsE1OmJmwuyZQuieDpEjxYQb1DdlhsyHuhCE1Tsdiy",
-	"zKN8Dk+1yDCTZ5LIoZix3O+KgyGJCu3yFyxgyiQZZWKae2RFlowTDmt8zm9pmjyQ6H28DFx3A0ZaRAnS",
-	"PjoOYXSHUVRmbjdseWAErhaaLiuE2ZAbLhacTNl0wLIX4GZeijmZMsoJ6hj/VX7hImFa8ajJL9ttP780",
-	"n8c12bSviVm3p9jVdzBJSWjGyCITfPyC9HFp++hDTFMTeJjCnr2jqVZw2RPumpn3Xy8/vO9qycUwICQg",
-	"fLYsrXRtkRRViCTKDfMyJ696kaf5RJ/q8PgHAav6Xqiz4ZDNFB3gOj2JirBqT1UqAL3SR+6mKXiwjfO6",
-	"G+DQaq/9cWntcSxaGGlpm7FZxiTjCq3orUKiWJQn2oV8OOWRFKFntO8Iflna3dlmr+60MXoxcuVtWs3/",
-	"D/BqsbKdDSsL0m3rgo5gHk+9lsUA7Hq9E3EySqr1HiqBpU7orVZWH6VZf9Dr+qTcqBdkbKAXqmnuLR+H",
-	"N0LW5/Utd8sSSSZCqkJwjgUZLJH2QOPeyJASGScZG6onYkk/TqhitywjLJWwkcD+i4CsYVeFmqx/1HPP",
-	"g2x6yHhCLjKI4yf61U+iyUoxZRCyhcE5OhtJVBf4JgRzxzThqN7FbJjEjFDOFtV8Ti95oiQxJ58oOg5J",
-	"zXhevv15PHMDCdjsCUsGLUfkn6vSfLRWAfHnjZs/cxa4McIVfiIDyR2MTPiQ2bhwLp3c3f2YO68ft7+M",
-	"o6tEn2MkKM0PFpqnjJNbhokCsNl19odwsWHbp4mUyBwftYntk2ITL+kSrUk9aly9EIfshLtrbmceD3ii",
-	"DUUTFo9F3w4H4vpmIWBTTSzmYWGGvRtx70b8vbkRd4xjVmnxVnPTHHKIh+f3HMIys31IPGbPBPZM4H83",
-	"E3iU3fJJiLc0Gz/W3KcKErxIK+qcHD0/JoOlYujOqe9cbB2W3SWYLIlOmBTGuEmZUUI08K6n8pSsfR80",
-	"lk9CvKN8+RHtEvlYDTQVCwL8q54h5wY5hMCMu8wOZdvy6Lsb+d1PskyrY3i6kMXfOZ2riciSn59GzafE",
-	"CdZv9R45BvMZ+kKN/1zbb4zFW3zec3fwT7HQFYNYWe4ff/yxsVpxsWnNS/faVb+lSfo0DkCbLw0przRT",
-	"aP3UifushhlsCulUD2bLwufjfyo+sD4LiDBoEx6cgtZlrlUxE6llmBJe+FiNafuUx0POZ1oGsvgdixP6",
-	"CZbkCY7JDu5axe7UwSylCS/7Jl7iGBowppouqtaRh/mD699EbPSeaxMdNgJcLxOWsS3EkK9RY6oXqQH3",
-	"PrV8sGGDJuTfmIeh+Oni/JIpTTDSZFuBqU3Ti0zMWKYgwdckDM2cn2x6kVNuY1gXaBTrZTduAlJeDDUQ",
-	"ImUUom5W6SoleB93PO+x2UmlOzvR6XHlvTZNab1mYO0Bk8W0ack/vb2EVTTPigFoafdhcGb1wPWSD3J+",
-	"cdvRJ/L84vaYGIUR/SBiroimGK5YNqKoKrkTK1c2HIZundY3n6PG6dWXVnh4/02v1yz++vbL4f2/TQ3X",
-	"WeN1t3n1Xbf857eemq58CheguHqmYUYOnIMSTbddUmjGoOrqWX52FeEr+HllWnpnnWk932Favd7njTPr",
-	"9a6+7dpnju6987Tpe9rIKFN1sYc0TT+MgKVsoga76ZqHlJfrciIyBdUSgkMZXz+39vpN8oHnpX1qISDD",
-	"IbllGO51rMK1cg79WKYfCYlVaM3rGR1OyIhOkxRqUqDIYRst56OHzTnHR9qwNeaPokKBZhld4vDAUnSK",
-	"HtASLI90PgsJ2HjkmxvGZhKEkbV/QkilgZAIZws9A/mtnpdWM6GcwTAVfC9kvIcB6KBezuKNnkjC59MB",
-	"y0jCyZRmN0i1P+tvNclHRuOG4OkyJMmYCy0NsQAmwfIXxiHWUl3IcXx0dHhUruTQHP8DT5e2rGK1ssPa",
-	"enXKLKzxuIX763vuc4P8iydwYSakBGZ7sGGiN4Bwsai9CBs3o2LSxeZY/4BbIxN6NktOtClmjsQNW8qQ",
-	"ZCylKrlldvQgZeWzJonK5GOparcdi7y1N0XO+efARJpgJ/KJWPoHsrNLf+URB6XKkx1l654L7bnQngvt",
-	"udAqF9rAZ94mUq3rM/n5q3UQ86qG9ePG2Z3yFyNizbRdM30fFFa+IHQAsWNjGZtyiF3Lqd2VwDlsWINL",
-	"RdHdVV4E8PR5S2PVREhGZvpptbZxx53Ad3yA9hI+voYYsEdNxmnnNJznMMCDpY/EVLGGSqbMp6PaY7p2",
-	"wQx3/cuvoSbbXNYbMkrFQmLQGALGGMsXJpGkxlwLf/Xqt97qE6G5GL5enxrIBMHXh3k5MVvCNai/QOfC",
-	"2tnwfNZykt04cHHIv8L5wzE5aoDdhtDQl48uX07Y8GadIEfJnYduyFBMpxSXUL8JXDiYiS1ILJo+Ihkl",
-	"d9YRtoK7gY4GMtQjII3GKLnrkwVkJceWANat8JGNbq1XTgM3bu5EqNZzUuyjvEn0ToobvZA007s5oknq",
-	"303KVeVQ5ASmMjB51YvJshlsYx/ORs5lYCdbuW1PwVBx/9fYaW2+Zoou1s1ULPHaqFQ5np2i5mrTE2/F",
-	"2H3CKbhaU2s4mbC7FXbeikpGfHRXmOXaEj/xW+KmestDPVDMVZBOUdXF7vQ3qJ9qipKvTVP9b7yrVPVV",
-	"c0vzgNe6jMzZ1tqonIqbL9sZ4Ap56M0u+A8uGC5PPl13t9yv4b47s6wmsgfZKX88MtzuU/xt06WpKnct",
-	"qdI81ol1+4w3U29JtHZ2Eq0byfIHU03mgciaYyo+pJHNuTbpoHJiogXlVG52NbY9rsY/527GP3/7X99M",
-	"/j39t/z3VH777Z+9tPLKzVHw2TpSG3uYyRC6uCoxm0HKPmRR20KcZrB6qvJwvyM38/wHrdJ5CcwmRqwP",
-	"aYm4W+a12+Wk/X7+Tt/uvLo1IZwVjjBUfrAmAdUhJb2jGDsdM696DsrPgkoSY3FYqBfWIGGVFWkxH7iJ",
-	"oWhz61cPCk/v2mdNUfCXOippzFLqQXN6rekOsuHpXLLCwH3QWG3oau0jIiMzJmYp8+uAmZhWjAyIz/uQ",
-	"z1tRRBKfSZLNOahWYLvpzX5mXRne990kPsVRK6EhgeySRr6H2moWtywL0dqOQzLn9l8QG5RwG7tNhvAP",
-	"fa8m+xBjmY3RPE3DHo+zZKS0eT6jiX12lIwbOXCT2foGcLqQ0HmsDZOYjTMa6+s3jM1Y1iSQFy97fEqX",
-	"UIeFAFYeEbG4xpoHLzGJNN50uTie62qy0Sj81/Dgb2H+cBovzb33CMBRIuwNluaqMhobAI/AbGrl6X8K",
-	"BRnZyO/O31Ba77UlMCln9Vy3b9idx22Lqk0Ijlt0UiwmAsohoXQVHLQ3bHkNYAm1v/U3tnyjH1j/nmYx",
-	"6Nhq+oObr+5mbKhygbxRSfTIxBXERzLLxIARU4bYJGdpmkOPYVY7XJqINF6XjxXuHE0bi4lIGZnRJWQF",
-	"fgN3fmszIQZsjJKNfDPL2Ci5+1az6HyZ5/FslWBOomhdW7C6ZPu+Qj+Y+pHYzkjGxvOUZoTdzTKkHfLN",
-	"x1ftb80u5wPPq0MhfC9GZKLUDJix/seqflOhtOEUf8PLVHgHPGmDcE1PnXLy5tOnC2KRf0IMNGSEkkzz",
-	"+SZpR1GjfXpachpDyRBGMkpDLceZP7caR1cYKW7ff9Mo/fntf/lBT30HI6UJZ3GdmPJuvpOdXWB+h4f9",
-	"/qZgVTGLhMdG+Vw5dcX0Nvg74RBrgcYANZELkgo+Blkv8nKoRBpfIeVs4dUmTB4xi33JIiuzLO7dOLHX",
-	"CUs9m2NzgGspgdYMXRf+Jn241ltuaTpnVdZsSCgAv0IyGZU3LwibztTSIwg0jRthsI0QzPDyjGc7hsoF",
-	"4zmjrySCjVJ99UxoRbwgrHqPmvvvLZKQd+FHeld3UDfK1ODRO6xA9YQKICBkWTMmkb+oEtAWNlSxNJVW",
-	"V5Fs3QNe4Xj/vasQNqELswbXhdMjTVz7EBcNF9YSUCyCgtbCIMP/5dn/moWKGaSpaeHq/Yyjj2/gdFzL",
-	"IZykRKgULyeTqajLF6Risx38PYrNfAR8S7PE6zlH7I/lM0nMLSEZLEHiA6iLyDaZd7csiw0oj137AU0p",
-	"HzKEeP4Jy21xeWfwLy5UQ8wzuV1OmfPt0Ex+sPNNL4ZgF8rHvF5D4oE7ymR2q09YMrs99m72awwG+zIc",
-	"EAbFqqVQ9GujDWa3y8yxMN/XvmLzTtd1QrxiOYTJUfduQY7Z7XtNfrEAvwY8Z/g3oNf632kBI1bf+NfL",
-	"D++JuUq++fj6JTk+jVpaEzQuDn16XNlk4C/QwePqggfN76p0KZcGzOJ5N9VK7h2MjjPwX4hRruRitQds",
-	"5oBpnSTPRrhBRPkqtWCNqcKbNgf5raVZCfJbqBKP4fBn739gsZ0GDOuFFjt6drYMHY6RKbilZJBo5Uw1",
-	"yyqLf4boUnWskmcmuXxbfkOnhHC83Qm8qpz4SOCNKepa1UeQOZSZ5npOr8fzXQ5LQjzSyf+3PqLtrCsP",
-	"JtqR+EfvscO+h0W2lpVaCBInY82NGR1OVsyWo1Z7mw97q7l1HjOuErVcX8RqG2QoZlszhS7hpqpYK1z0",
-	"rYnBxt9ypGeM62G7tfT2ZOaEc2UPk/uLpe7POVV5YB20GKc2b+eZJIlZIk3nPIbNcei/S/r41j4WjOOL",
-	"+yGRE5GpHrc5dubIiYz0jaCV/RImPtYp+IsPS4WKRlWxb4HHrMK74Q1pQSUWLxORMvO72liPCG6Kz1/s",
-	"XaMT554ot1OCzkngQB3HVFFAg9o2kuIR0AqD+yv900oiRD5ZN48vL9D0OJIQvkKizDG5LkUevWbmXczx",
-	"w84deao9ZqkYf/ZMZAjBZbDOQmOVGuXFTTfLx4L/aJhkUNganz6xFxxfT3C4R8Gn3WJPCthpIG4mMe9I",
-	"1s5E/R+jPJfip63jjamo937u9sZrSJ5pCmUx0UaXcZYgr0F6LniR0UrcwPZJ2Xt9UhICk27esqd17I9x",
-	"v3UssoclI9dM4q2fNLqa6ZB7qiqzHd3sgN3mYUnPKVlC3OGfyjFOJ6YFgMTF/QaZeDRP04qzD5DFxQMx",
-	"G8yxnnAkiownKFbzqxa+6SZ8x4liJdYDWte4W4Ev8e1A3mhkJ3U8R3EhgpeV8nXl+xdgcSDb1tgb+dEI",
-	"kgSgGvXvhoWsnMXD9q/OCI0P8TFrlEdmcLgmGhMiKmTr2MIZFnVqsB5irmQSs9xDub40VQp+tdPRQf6v",
-	"JCzM7F7n+lMDzKhEji+03sbnBeHzNCUZk5AayxnmqUpitI4m0dxR9jjiAcxSOmQxQt5CsKQUEy7G7W/R",
-	"Aut3fEhSsWBZY0glIynTnFqGVsnXmkjCOctITOWEreWsHK6eVjdsQRs/R43Tq2/MPxpXX6LwuHVvf/ea",
-	"22Hwni0+Wc5QPm/DAtpot9TkOhUEuxgRYSDZMGMVzitTWK4kS0dNcp4HeuRELHjREc1ZqSwdXGuxeNb4",
-	"J238fN24+tI5vP9T7URRGFSYL08+Oh8FX1BblboDpy4c2zuV+aDsvPIbNIkLJmvaN1l+i/2eNHUO9HKm",
-	"iFqm97ysgJv7/Ro4JgLDizk5vzA6eJjjQfKYWD8epH4n3HiFrFQs3p5U6NCuovKUC2PLSeqsyizfUJ9b",
-	"/QVZTABCGoCjoZBepIJLMmBqwRh30EVGCWdNckb+/sNFKcBrOEuxhKth1eN2q9Mpn/zc0O/1ZPfqu+2k",
-	"bGbhpVjgcRu5gQ/IckELJEujrjpN9tZTykUaX4NH358sN2BD8D6j11LfmIcJ9ZcE75I+F5z1DRw5fp6z",
-	"kPRv2Ez19Y0po7HsoWdSv9J0TjFY7yHpm9SjPnB8xlUGRfEDlvBxkVrWxxykvglioCgQHKoZpICkc0WX",
-	"0gbrp8amzyMRBm1oBuahATMPA3xpRZyhVm5PntazljxpAyYFg8oXu2rDTdBlBx5VM+SX92t0h2if9Y7G",
-	"GAk7FbetK0IXFWkOa8XqaJi/0Ewrv5BqRQB6BGCmA1FCrGZXnG7NHn1Y/f03B87tfol9kbHbhC3Wj2ic",
-	"jExbUVlxrLDSw+pDCScLkcVlO3irn7SExbUxqprfeI8Rt/pRrI8JH7+EUXo9tU75UY0jIu2bVsgQh+S8",
-	"LiytoDtTL6VmYsAekvQ0FkxaeE43+bd/k/C4v273MMixqhHDzjOx7jG0WZLeh2uBWZqk8wydzZRklsMq",
-	"esO07WO4pS163di7cNtpnAhZobwBnG85ygUH07Y31qswApSfkCQj0OsgZwyP6lom35EXYESx7Jam9dWG",
-	"PMUcdQar/hzJNc0nz/MtsqPECOwIzGSzssfJSgxJK4qmoFe0JqBS/JSoPNhmv9WK/nPtY98vse+vFrFQ",
-	"T21nBgrMRGRaO4oJVSSjPBbT0G1gGZLoP/U3j6L/XLXMVnhXq9G5+i9gQv8+ir79zz9tSuvNs5AAbi4Z",
-	"TvX/1FD/d6KU/Z/0yjkE/nMnfeDXLMtpboTKGy1sfXvvzOPAH9fMdlCrN6qNsL+SjEVBl8apkDdF1l9r",
-	"kvcC6+z14jSRE0pWmnd7zUlheuyWD+ZAz8I5mfr/jz6Z0pu7dWFUYKH14Xk8M9Rso1LoCOhEUeGpeYK8",
-	"v1QsrsEP8uiDGq0f1DdigU4evUVYq4mzs6sJS4wWkv6J6F2SIZnPzEElkczRssAL1EQgIQgDPAEgg7mC",
-	"nMLinMOgDKXpsRnjbR28Acch+86gfj18hlVxnYN5PnJb2xu2ldre1pDJpGWY5rOGzU5tBxuTdYhgXH3L",
-	"PnHVakA8gcS3OE+uJlGZEJ8/saMDgHrO5Kt3ZJSkuU1kYPr0IyZikIzBpHa9lcqI2Gc1s4NvWZaMliXu",
-	"5POv/ThhiGxWFtGOvQyYfz7L775ilYwFUuy2sZzW99thsmhJwwGJgQ/bwvJmOaxqXuaqUjYPOuhEhUDL",
-	"YVPhj8OTCOBYgQwFZ4ZyS6adR7DVoKHg/spMO2WeGp2Pr1+S087R8025RNVgGpp76CPnzeyxiHhrdpGT",
-	"aQ8pTbW5AGZKebT0AjrvS3UzFy0mqZqU5Ng8SxoZM3r4riniyAXQpa7mW+KqR6enjoDErjdrItJg+3nz",
-	"5hLw1xZWVIXx5N0ueFiMiMH8C4kHB/D92btXu6zNarRmCZ5KnEG+bj5GBRWmVTgZ80z6YqsfxRwslxGA",
-	"GuZJcVA/vyN4xjATi5hVQAyIkWJaE4JaWfD04CdG8zStDc6B6YceTQdRMUqpAnkzmyTL4cr1G2TtLF02",
-	"Y9k1kqLcNClMNNN3G8JlsQn5GuhOGMlkjuexxqeniZSb5mlAPzg0tLOTLgBPa36Fi2uTiVzxFUFo4e0t",
-	"rW3tLwxM5/EN8+AiV9+wsR5UGNT8QiVcykdGY4zR1cZDQfDymmn+mK/q+fDlbjAsK2fdAqg7+CN4bp1P",
-	"5juXL7CbmWtopziNa5RcyTl2DbpXl9hW5Lx4ObPp2ftIXJdwU7HHLl5Hn2rz0Vs0M8rzkTdLVrjr3niL",
-	"d8gB17d7HWfJzx5pdJkKlRcjZMk6r6lKTEfg+C8bupRry+KWZUui77VF71TeIJuzicKK3ZmonabJXbyR",
-	"K2fArKuZaL5uVxUbY/yCj96eqbj18dzSunK2gLUlC6i5uGFLSSY0zkGCndbgdSqOxC3bzZv6Ttz6SQJo",
-	"xVfZQtMUtq2iTL3wMniPV1G+XkEm3tWpNf3KTYcP2e2wU7OLVUUET1Gu/LEOcVaXDef7s06J3hr+M0st",
-	"eXHzCJIW7enxVpvImvJJiUd/cDUiBV/3TnyeMpMrs5Kr5C3zPueEj7TJIJdc0bvtX4bX+D58abMPyh/A",
-	"/r8JH6bzmNkGXkUwzzSEgLu8Ls3LokRoJVku7/Ximrgedyf2uR0wSSQ1eihkHLn2rn5R17BObAVY9AdB",
-	"+AIiTQ/QcvvRYiZGtHsnAc1oPecVvUoFrhsoW/ELrHhKJPrEahqNJjy3kk95eNJZZ1BFY5zd0Qq3gd2s",
-	"9aV5pIeqtdHzKMiCJiqv6oaOKm40IJq+yHVl47sRaWwC0xBkBkdV0TTHpaW8f846wIpJjXbTSEcOJGDT",
-	"tn627k3bhgAT3RNJblkmTf92S0D2c/iol45ixpc1yAhSdYCUQsjOgpaKfSDCvj4E8msQ1UqXoUdv+3SD",
-	"Z5JYZMhcK/JBzraABp63I4wJlYKs9QbnhFvXvMs1wVTLeKlO16TtPq0iN3bb3X/DhkwFsr/XEc4wQD8T",
-	"mbX2MJEIBhsTJZrkvcCcjNxGn9IldkS17K4W2eT5z2XCidqdLVDD5c5NLoSsbeK0ThLQcsY+5BjeSBNb",
-	"wjnH9r2bYzq7pOG5naVcdpI3mfI4rqjN6RqD50TLLNcSpxzPMzSfPH/57gI2kcx5xuhwohmLW2NRlq/2",
-	"o1VlFE6BcDFW0/3Kl0WUaDE4c70SZphdjHjgJcyrD2E7jhpqPkstyGYynAA/GiWoBtuRmk/WKE4uenKV",
-	"IKnBz+xGT/2ZQF6zYqaPqcyhiJvkjGAGYmhyHiESuVbZ/cKEheFc3bCZqobGWPM95DTYaZ92To+ft0+P",
-	"tkcWnU5jj438TDbxV5mkmhpt1lnBXfOML4BO0L+kFJrqc64yOrwxonVCJRlD7tgKE3YsFzMSbJK2xXwO",
-	"IXEomRoQUgqZaBK67MDxp/nIth34w1b03DWv2t6F5lTVCJ1cliqfbGqAHUjX6d39TBKx4AZtxoQin5XI",
-	"33xgSuW/5iyjsV8bNt3j3JHljeS8mi8MYWVzIFkGlQWSCTplcb7RKRspMmCTRB9nwYfA93vc7jq24DFO",
-	"VTNdbWfmtV9UwVMwUSx5Z+monL7njDeZQiMeA7Z5yzLvnI1Ksb1bjL2vCtbbso1cUKJsDR0YvlwRLExf",
-	"99CtCCi7H+taryGhkjAIC5NlVVvKtQJHN9+WK1VCodyxzmhvOv3SplNtsNC9/bS3n/b2095+2ttPe/tp",
-	"bz/t7ae9/bS3n34b9lPJaNpgkTxF9G9D64ffNlyxGXhV2tcDrQd8nWcxbPXb2nq8LNFswurmWRkocF8m",
-	"Ta4gUAVhdiXIWOj/ajsArARovFYoIDU/+ZNIuNzwQckYQBmYsL42FVKxqJv0VIW4pA/u1q9CyhKFI4p8",
-	"6OmaOdVNCMGixgqYTGlgYNVCFLrojNEbzTzUPON1P2OB4j0jfmnea4pwLKdD/ZdOoSBnSLNsaTeo5hrN",
-	"ueWE22bnaHIuA605NW3g5vpZOdeSTuXGL5AlUw9Jn7BV7YWfyJlsvqfF0Cw1uvvgVrbiCSkOp+OG8POg",
-	"CrT0SmDhDyNsm2zU0hdQx5GmhTY2oQjlkItqp7Bh7WiZzxxXfefYficsqXs2bUdwf571kPI4ib2ND8+c",
-	"I7p1R3PM7/xzWLaC22IJ3D+EHEXAX2lizcO8sFrOxA2WmICeZyd8w00J4GY45oqMkfKMqhqM/QFwbalU",
-	"15oP+7K9EZ8CtWeLTQbtS4ZJvMIbNgJsuAgIqyqFu4fK3xUu9TanOVcopHCnVhVI/37NcpCAlRJFSMwe",
-	"aJuAx/5HHRjdWjghFTLl05oUSVRJkGyBBy/wgWFVXGJ2mJ6Zp7u9G5jY0yiTRbeO35kyCQP/unlsjqry",
-	"66Sy2QFsWAFZmVYqsrFQXqfdJ2BYqijRHzBA0zD6i7Z6pyJj3RxuHEv45Q7ponGNr6KKvJKSiqXqWA1h",
-	"SMvCkjx5pqpLRJ4ToISiaYWemjsF+bq+XUcPwncX2aPFbm3KIL206bOPQMcIgyRmtLqqS9qCVSpvpC19",
-	"fkxC7q+b8mvVDbGorfF/nQ6uRawzb96ax1FN6jBujHfj/UZzPJ/OZGWjgEK2QsuqmsYHtOtdf+fftF6G",
-	"vXxrLiMGm66hlMnDDZKpdRUVbeiIpImBQootDir2/aprMadCqmt8YqPlD3e4FWRckEyI6S6fGVFvYc0P",
-	"prH4I14/Y3mbitV3p0wV74borkrSFCxNMWU1t6boA1mLTzrlel58lIc1iax+oaLZDkhw62DYmQVKMwNz",
-	"OpQidRcrXNrKMvmsUHBoTpv/eLJZNaR1ATkGMFihow3S4RChRjHbYlPLiIJ/FDkZthuB17dp9LdaKHOV",
-	"qesPqCZniKmwvfwbFeprLD/ffrux2rbd6KuL+uT4eXfAz8kZ6DOscdavMBYfhGFhF43TTSLAEYCpmYaL",
-	"5QhFuIYaP0sTtlVoFzGWMJjznR9a2e7iDWE+AO+2/8YxGuthJVbO7CGZQQ+aSj2z30yqFESD6g/vPCtn",
-	"9RQGIW78784c/J+i38wO5/sDZ2RBlw4K45By47GtbMpRNHtafxmGtxwPmkWIsK8DVNj20bFFZiwQk+oj",
-	"INimUU72w9HW3Ad/M8A0dVockg88xXmD58ignMOSDJhNdao9TARoXoMwXyMrc6rqHRQ8X2vOsQ8jItkt",
-	"y2hqR40NLKxvtrlexYeb6CUlTJ+qbHfv8YRZFB3nktehMBbVrrQFlWQwT1LsI1DV/kh6W1G7LXO3exXs",
-	"a0LT030sPOuAKLjzLFHLS734tpBa3CRVCBMXHy4/kYPb1kEqxtB12EDeoySFB/NmDAg8cV1kZFi6mCUm",
-	"4SjHD191qMAF6GzWx7cYSF5k+n0yyxK9/+j7BcIBxxyjGbR0Mh8CvLD7+3sDi772nVe3LFs6vZfMp2LB",
-	"AJjJ9FsnE5axrtUEpG3tkOTeDOj5wHocEw1S13MQWsOGQK9JOmXQAktauFpjwY2SsRHmgMfT7PEe/+67",
-	"M9Abm999Rz7cGmScv/PkjkgB7l4uLE6xJJyxmOnTrW/89PLCYqFIZHQ93j9DbJ+f4Std8j0sFfn04W+v",
-	"3vdfEIqveiYJSDX9yr4WTn1oLgLe7n6IyTc9nhcz4i1NgilInOiDhLNQ9IZJ23BgwADFO1FmXi+No+m7",
-	"7/BJ4Mfwm/Hsk/6rT3RsP2hWDAHSnaVqkou/fwp7/OLs08s3sCs/vHr76tOrHJOb3SV6BRaawSUI1qrX",
-	"vH8+agDj6ndJp33i5HeGpNNq9zjGKKSYMuiKylKJAzMA3/pdU0b5YqK3ipzZsSdOUGKB/nn9m+A9Hify",
-	"xgBxO4bwC7yNJSBFRjRJZUi4+dP5oP4GnDvEkOc93j+P2XQmFOPDZeNvbNmHliIQyYHsiYlYQI4UIoIU",
-	"CYU2St3ukImYZ/IFEq7BYnD6QWIyKiTulb71kc1SumRxl6hszvpmQwHQ/LvvEE+MgmIAiGagT4ekr9WF",
-	"vgHB1W/vozbRLzqIjXOxmlPJJeRPAZVc5mlESzx+kjGTfb0pu8r229a393iea0vmPGYZQoeY/hgA8Ytx",
-	"nD70qkPCA8GOyXM0G07MwF4B3tF33+VAUSmbklgM51NwN3xjoZa+NZE4fegRsQBQkAyKvElv6XG3/1mT",
-	"nPElNlQbFvBjnaiT9zyFcKHFJe5ER0gT/TPIzQ1Jp92y9KsX9o3Qu4h93wzfMY7YCeA36rXstE8xwSZN",
-	"howjjiC2JxolLNPceEaHE9ZoN6OCtTu/aSEyn05ptgy6wVu6ZFmjQ7DnArbty8CaAkxqk3gnDWKBDbZo",
-	"vtvMQYWs4AgcYRi0mhF+S8wYByEdHDZbMCS9XCC4DmIxhH+Msf47Z0fncdDVP/6gr2s5iQ1+4d52FKHQ",
-	"48p2/mR36mCipthfAxG/gm7Qm0fR4fD/i8VQSxeib4CfGF6AseMPRoycXZzjpQPnmhVX1Ge134eebntj",
-	"jDN22qdV2lg+n4NPQryjfPnRMH/93BHOb/Nzr2mSshgTaka2TeHmRz5gpyVHhQi6n69cWvi0oi0ZGDct",
-	"MzTxz5iYgQtY0TEAqqFyE1zpdx5glvPPm3bzjS0Z2bKfdDZLkyE8evCT7eppt9Vp7AajNzBggbhBE89u",
-	"1ebgMQzEs3/nCpSJ3+kGupB8s0wMMcKPsD0V2zZlKks2H8J35pad9k2fevPuhvV5VZ8jdHUdQAPe8iH+",
-	"D/Lm1dsLUtZMJSlHezAbAtW9Zo//B/n0j4tXa8+M6Xyslb7yz1/Mc3/pBbcz3gvuyUmrfRQBg93h4J9z",
-	"cpGJqV7/uXwmEc4GvTFITFFr+w7/nRtAx5+RNDrRYQ1KEtkgiWP0D/xCNHtUZ2B/53kVzEPpPKdsQ4Mg",
-	"mIp1dohaDCBf3lC1kTlNyz0q5Yuzh49lS9ZieYhMvPfQWm7zrQsZTj7MGD+7OM+1mD+IxKniUtCsYaNs",
-	"+Qjog+i1/+2Kl085NOkvflYfsgABZOMjPk/RFUOriujGzVcn74/6BGv0Xqg86Q1K6QorksUvwITVw+ub",
-	"/umLybL5lcSorXnRZoPT0dpLobetg+GEDW9cSertqGVhnVM6vJF6jtpu1OsLTYqk9WnYbtIU0ABjyOVa",
-	"I/qX+MVHcy50BEIH0Ttg19YxC1FSSK7g8zty3Gy1m4cnhVFhChdXjwm8R1PFUg5VShoLwplqJrPbTjOZ",
-	"XY9EtqBZ/JcWdPI230OAYfs5z+2a/Bxzxvya8HHH/bw2ySFNlUNJoaEhm24HtVNQxGmjdgDBW49gYa3B",
-	"l+8/1wS3/xcV9tHx9ifeC3U2HLKZsnL4j6oiwAblYNeVqoE+qMBONkmTl3iH01hdVnrBi1sOzkfvBWfG",
-	"x37lP5abJ4Yffg3n4D4MDqNOrR1+J2Jt/Bs6qvGddzTVyql94jdNru3tT51zwBr/I5P3/88wKoWx7JJf",
-	"1SeTwsDEUtdjS9CK360eRaeurVzPK4ETBL+Dkucu9I7DmBOUjIk5eqN6vMB7p9J4Lt0keayHBHOqfMxm",
-	"84cfMxvGesCJhB3/3uAK15eRRTrNZ7cq6rPTAzdonZ40j1rNVhQ1W4WoorZlbbfVOu3oMXufaBdPDMpP",
-	"XOVJFv6u3nkV+Mpg2s2o2W62orW3mc/czvhOAhA2y8BClKNXptD90ezuj8a6otN6S5AmGOTstGrwuouM",
-	"5Q1zC37UaR3WYntvaYb9tDqtozorJ+czTTwsfsfihH5azh7IlE92m1je1f+Px9ELoyNvx/zZwolq7mCj",
-	"ucWPJePkIzagxTTdIpWuyigpki79RgkGI4Bsu+C0wicaUmWMTvtaHMC/tNQANSprQFwK39sl/STum0gF",
-	"RKbg92eSwCBD0oe/IdqVKAntDkLSj6mifUw/uYVcFEn+evnhPYTmnJIo6MSDtcgmavKWStV4BQM8/6FP",
-	"AKxcWjmW967A3EsTuRvMRyOWNcmnhYD0+R6H6KWYsi7pI9o5xC2FZKQPkOSImIJttihf2qzUhZZpNvsV",
-	"u1pCvKnHhzZbX68MGm596CacB0ThhXlWbRJj/8pRHtzJ5tyE1nrcgPCTM/KvecKUXX9bmDOdmuXPlqR1",
-	"ZJPaoOctgBYtbBE40FaPgzu7x3scSHCRQMzNFq7D2kCeiQw9cUBT7c3AXJXKJ8XHTL2yiZm7SfG3yTRR",
-	"dWT4S4g9wp2ruT1pvjvCFmBqEpNO6xfAxBB0arGvGrZK8cokQfxrzrKlY9MmkM1ZyMQ8r6bUyHpLipSb",
-	"YHPYXgeF3jQVOsB+DEUyY2k6ILf9Yy8yWOuJdNuY05e5kuT99yDvCA8qlolQrRgOWXKLZWvFyI5G0fCU",
-	"HdLnrUG70TppPbfjxIhmMdDSOS4N12103VnPmbl6Ol9HXp4BGloSV4zfNAUyJMTZ4trWVIL21jppHjZb",
-	"3aPWSTsyTVZXr0fN590O9BByCt/MLjp9Xou6xGDSPRpEw1P6fMBao8O43elYWISgG7Sj9nEjOmxErU/R",
-	"afcw6mp1s334TzggdMyC7mGr3eyEKxOMWUqXQTdqRocnFdM9KaZbPiqPnzc67SCB0ia6fq2lOG6ZpRgq",
-	"kenJx9MEAOxM2yT7YXI7492ikR4kZBiQqSA0xWpBq/28GTUjPdPDVrtdRSinxcqhZdYwmSBB1Vhb3Va7",
-	"GUWdf+6igsOJMT4oEzJzpXU5cpbEXbJG0EZAd8HLqGWNol3ypRckcS/o9tYPQC8IezADuFxFenCXnj/c",
-	"Ba/Wv5iFhh8htga/wS73gu6XXr7PcMf6TveC+7DnkBbctkpc8NaCPN17cgKFe8xOww20F9zvGuF7ZQpe",
-	"9i6WP7KLRWRkJNJULEheb1LpR2R3ecB65m1ue6nYjAyWRCo2sw79JXQDBX01yRPG8t6ENuMJkhljtu71",
-	"t9/c2WdS5IRBKudjfCGbGH1Rne54IMDzEBR984POycnwsDVqxxHtDJ6z09YRorJFrfoRJOwCtYMrov4E",
-	"ncpNv6/GTshx2EgFQA/BfObiLviWyKaqf/Y7dMLglqZz/arVNYJdQ7nYfn58enjUaj0/Mc6h9Zu37YVF",
-	"gXMA2AopjUJwTUSnQgXd9vHhqZ4vm+EkzCLkdVSY7hG0Dk06vRjlifyAK7G6JIDbuTI+LcDXlFrzYkd+",
-	"m/5iEvPs3Kewcss8YZPmoy5pEVx+MqU3ef4/WV28kJzg4N1XFmVg5rVclHKHsfOlVttvIFk6fzArPaUX",
-	"keg11Aujd5NEd/So1YoGHap/6kSnhxBstZrJs9IobHGZsxzYMSy/PzSZigQl2VVo5x90g8gpT+sGeVCz",
-	"vgai2Q+3VUz3YXV/+QmdzRAID5V/OIm+zNSqT5rHXM6VPwKf3nsLf9suvz+mkvAKBTA6UZDIDSpmwQCr",
-	"FAYowUA1QRtW66HHVIwRXXtFfnU8ukUy5iwmpvjHOWOXTDVeVlSEQJwaroWE8XjVfi+nxv3lBbmgavKX",
-	"gxfkHb1rnI3ZX6IX5I1Ssw88Xb4gl3TKLhPF/nKpMuRIG7Tp33I22xOmjuhdIbiFlgpMMTGE5Lxa4muD",
-	"7hRTORkImsVYe2JyySVkoJhdM02esUrDYmCDo29dU0Ri+zX1ROPdDrJ0cP3f7bv0H//nr5Jdfj8fHP73",
-	"+B+X3y//+eNref7mffqPw7+m8cvvb/+ZfH8b/5/z+tLoLUzxa2iANnZnfAemctR45GuP7xyy8tXSLyoF",
-	"+KrxGCdfTVKGNRmCrduypz/3XYNPHKmt1cYqFDRXBE+XUGq1kYn848ePiv7YWeclncN2tImfvCCX+pCx",
-	"Gnxlrwf8r9cDnpqHJ9zHwo0cz4qWhd6o2pl00VMmmBfBxQLqI7HRqe1iKBbcdDLEEJcJ8Ehvvp9tlfhY",
-	"7mYsB2UaFLC8kPIL+Q89Igb1Hvhbj9/3eH2WZ4e4Kad/h+/u5KHTzMxg6uyT8H7dLCU+gqlK3I9NOrGL",
-	"U+M9TOcYzhRZzCycQWKK4zxKTyLVZREV//oRySfICHxI8KpoiBO44KpOChCkKq2mJLWjqNWNByfdQbfb",
-	"Cq5Co+CA1wpDG62KvKWSg6sA42ptzGdae3u7Isep8u1Xnv4ytkNM3sKl6NtS7khieoqU2oBsdHvxESa5",
-	"ga/K+IYCp4OHxWw36Vg5DFA3kAAMH4RPkqJVWtJ8y7qeTK5y94y8ZYaT4FXuTlF0hyjWwbRhKHosmMYK",
-	"2Dih3X7eOjqOOietlW4E2E/AgLwhpD+C6NtFMsj1Bfz7DoEuF5i9ssrSpqTos44mE1aha7VaGQAIN0uG",
-	"KDFmFu/ZUbX1Q9tUa7gHRrJPyd27gmztdCKVLwcr/8m1+ctyCmExLnPX9lMb6f7J2FsSlh8xeGDdXK5B",
-	"feYFLw2q094Q2xtiv6M0SiTbItvdf3xXdNQDWyx8X3birmNp50XHNGMkR5ENLRTNCsB2glGyxIBwS2IS",
-	"b9b1W7zwYL4xqtREawi1H0w20G/7pNeTzkXK+SNSrvdJ0L/W6UVS3HZ6w8r6rocfoMcWeJkv/1ErvHY9",
-	"fXv985HOlq1HYDcCN+SZI/rN/BCFAIH0jmVjRi70HYih9Pzw9PjbLqEWMMnm4/N5mmKfQy3hzJSbpG/d",
-	"Fv3QQiBBsVgIXV0pILcV7XdX27piN1dvYZke0dOIyIfp1BcWZPHx7OF//VHfl1DttYcn1/0R/k+KKTOs",
-	"qgwhVMlKfRW178wLcuR3Wx6rOZ5xVps5ytDheUQJ8YJQ0peMxX3LK3s8fxybVUNfUsx3g1sA6pILg5UI",
-	"KaRogFeU2D6aDz66xvaxrogHcM29/2LPO/e882v6TURmlbQHu1AO3N6i2yN/efWkZYeYbYs9yteDgN/b",
-	"l/+Rg4B/qEhf7eCQ2drtwaG8QfRacIgVbSL2waC99f7rRY+o069kULAsy0eLrqmPt+Q3xKG+L5rY/OJx",
-	"KPPth8ehzAt+H3rcb9Vo3geufi8K2FkcFwB2WHiwrn85fGO7/nXwxfyrflRLaysJnzOA2kfXXXWDSF8E",
-	"68EcZx/B2kew/hgwPlNxyxwoygqhXxXBevgBemwEy3x5H8Ha68BPFMHacgQeofdut80NNT8i4NUk/S89",
-	"NIB7QZf0MAu1F9z3EU9EkkQBfOINYzMMgRXZIVqEQ+cdLghnCyK4L6sZBvU0IvNh2vkjIlqr7GKvnO+9",
-	"sntt4peKaG1jrXOPdjGbq0fzml8garTZcfAAzrT3NuwZ2p6h/XbDTBt5WbWbIzMt2ys7hyA6ywqjWy3W",
-	"No2VBCDOIHimccGIkUHjlKlQpVJobGrgBWqEshk34JGvsem8YIodB0KkjPKnRT4c0WmS6lVOZrfQPmFC",
-	"M+YHRWQ0DbpR88jcBP+OolY7r/xpR53nK0Gi4h2Dqnd0Tk9PTtx3HK8UfcnkZ4ZlRTsEhvROburQgPOE",
-	"DaPDid3AkFCCK9Lcs/O9aepNrnxmwJQK1gN/PjYqs5lpHcwydpuwBZQtPknsxwPWRPMmqTaujvBNU3HL",
-	"QsTrMt0pBf6jgK8bmq6w6+YqjtvPWH/10qYd2WacjEYsYxyx/y1zI0Ns4rsIrp6iwFRvt583632Ig27r",
-	"8HmEf5jbEJ6UFiWYxyenYaBE0A2G2IIH7xi4d7SKO64cbnx42HneLtVywuW8rvRLkFewBN0oH5MzoCv9",
-	"YqX5PDTPu68P4mdIfDOWmP7M/1IksX3AcC+SrEgyhyXn2eviqFqguKe5KtmKCzfXasooeCiXpknMWY5z",
-	"CJfT5JZJQiVJBR8TzMUiC5reEHHLsh63baIl4IdLbGjNuOl3vZhQBQ2vAeMf/KBjwWS5TTfk8Wh2ORFp",
-	"3OMjtsCxcdJPk2mi+iGhqRSmtzK0mQbkf+iCTU0X667B1mJTofmuuJGAcN/jA31mWEz4HIoVoJjcumUt",
-	"BL4vqRYhJsxq/vKg95dO01MAm0SoUT1/YtKztNnk/KUXRp+qMkxTgcJZASZvIEw3gLM7CPht8JwrlukX",
-	"/d/PUeP0rPGaNkbdZq/3ude7uvrzn4J1NPcNk+M4OSNuy0OnFSMuDMTHwd/no8CuEDdsSQZsnOgfTJBb",
-	"MoQHbZL30NgcMsqgD79pvV8e8MnwsFUx5hu2vJ5lbJTcVa30Uau8uN/o1aWN0Vnj9dWX9v23X1ph++j4",
-	"vtb6ghVkTrGlnwmVk/JwPZjr1YMHPNq6K/43tnyj7/+KQP6bkHcNlIhFidsEnUulutb8yo8y/89t6Lop",
-	"aIP4EfBfxLllvwaqq9Uwe3ndfh5SHicxpkx6gPfXp3taXPNMdwOu/q8466sw4IhJ1ZYnKtgBJwRouQ5O",
-	"CB7pvYm/16fKGZgugnMZxMP89PWMfPuJgy83bLk1+crJqoJeFWyYaPWFcrYocAUYV9nSxRLAW7egCRR2",
-	"6j6jan8+Hum6fy2ysfGdWbrynqnq2vwKcnwoiP8fQi3YTSBWesDx8l4K7k/5mqN742F9XA5WJSE+g14J",
-	"JOFkwu6gW7eWW32rp3rMqJUDCVYJoACG5c4PZTzouqbVpGuMq6svreP7f1eYWt/6bK2rivrgH62nA3rp",
-	"J3wMzQBDU4RkV8EV7uAIUaJsAJMPHCuAsaMflACD6mI7xUCNUy7+9dtR/GO/NmwpYxUBcunAE/U4qkCK",
-	"KtYlXJD++agBeRlQLLWgvKq6WDMwl1s/ECbctXfqO45TOsxhYJ8Y/NtUVOesWaTxtV7MXGOKy+3KVgy2",
-	"36ykMSdho6DZaQOs/7zyfNumR1SRARvSKSvRJta8WwLdC6W9J/6PrRlf5PXSxgPHvVktjuC1tqOiG3r4",
-	"vkSAfjEiXCzQDZ7wIXP83s+kZu+ZemFEDPqEsTsTzZgDVv7MDzx+CQN4dCh1Pp1J8BUDyh0ECzvPNRPU",
-	"n76OM6EvR2GQCqmubedi+/eIDs2fM4aNmLqtEKF/jR9wnklMJ2m1OmEwzMQiNnFK07YX/n3D2Ixl19he",
-	"A1+IbYDhn1xcA0+Gfw5AlkW2cZke8TEEYhFwWF8xzZTsJQycVrWKx5ZS3cNWq91xcHpp4Hyhc/T8uOVG",
-	"XzvRcae1qSjbvLX9/LjV0QqN7WJ5DWTgbz35z5Vu8/nXo+PodOXr8IP5Orx7FaHZCsXuUat1GgbsNhkq",
-	"s5w/iYTjGpcwiTNBpxL0r8j9GASPC4kU6TNxw8Qt7JPe0znHbdNXD8NgQROFhADrrklcXylN+KQbocCs",
-	"b0MBsVcItlEynmdM7hHmf01zxWzCJlh5YM/VPLMqbKO16CQjkg0zYJMZA037hs2UH2fiE37nq8cBnzBe",
-	"kqu3/nMSbmt+U/UGRzW1LQEzMWVqwubSeU3GaLwLFjis8HYPP274vj3rXukqK13g5Ff2lNZuyuV04IL2",
-	"+KZuS7MF2xgpkUROxMJEqgUfetq14kkBEv5VW3FtP5A7HcdzPpvXbL3aeqDt/WDWAiSTQZvZr9Z47D1b",
-	"4J5WdaHRF0NMFygI5+u1+HorcEW3PZ7ft2+ctbedf5947crw0qreXMjqD75oPrElporeKVO8kYx5I+Hg",
-	"S7XnNrS977iALDfsHOILoVYw+ArG8ExC+6Kyc7vE0DxubfjfJr92jUynPWjGPsT7NOAVt+KmzmHUlrsR",
-	"S1Xh3v8xtzzWvqGzJOgGrWbUjIIwGAv9dtFqto+bpuc1DiS4xVtqi3o7vgpJnzvYzBdMJgZ2HwLF8Ozi",
-	"fO8teESXxrXecrc5xViyw03QZFdJ3KAartC2+c247KqZtkkext67+k7T5t25U/PyeZYG3eAAFHUzstW3",
-	"vTUhGwMXDI4uQskNW4aEYnQQPLMWuNCpGLROxap4KkygBGPcXMuM9T39I9gyOZ4UgFGgfTOjmbLxmhu2",
-	"dEeDMc9wfXpOLlVoC4cmbEloxmwsKP9tLErzM05A3wiLTtshmYgFmc6HE/u6pfMS6wXyrBFoBcY5DpLe",
-	"ecxwLf/KzjKhr2o1nqUj5ylDdPdX9/8vAAD//w==",
+	"7L17dxo5tgf6VXTrnLPS3VNgwNixyZp1ljudvvFMHj5x5vSZCb5GUAKqXUg1JWFMZ/zd79LeUpUKVFDY",
+	"Tj8y/JMYqNJza2s/f/tzMBKzVHDGlQx6n4MpoxHL4M+zuZoyruIRVUx/jpgcZXGqYsGDXvBaLIgSRE7F",
+	"giymgizFnNCMNYMwYHd0liYs6AXfM5qxjGSMJrM/94NM0Fky7AdBGMjRlM2oblYtU/2oVFnMJ8H9fRi8",
+	"+kgn6x2+ozMmiZoyIhVVjIgxfBgJPo4n84zqx4iaUgVfUy4XLIPhyfKY+sHxuB116OmQtZ6PuqOjI3rC",
+	"2lGndXjaHT8fHQ/bKwNMqVIs00P4//rBp1bjlDbGV58PO/f94D+D0DP+84jNUqEYHy0/sDShSxatT2eg",
+	"sjkbkMWUZYyoaSxJLN2RK0EoJ4xmSQwr+M85k4osYjXFNaAzRpyOGn9ly/I8dfuleTA+nwW9T/jDlW/g",
+	"b8SI4vBWR/uTGSYjnC1IxqSYZyNG4pW1PbhtH0iW3cYjJg9uU17qfyyyGVVBL5hncSNjY5YxPmLeFfzA",
+	"VLY8GyuWrQ8Fviaa7GaUL4lkI8EjqddLZUtCJzTmpUG13THMYh7P9DK08m5jrtiEZcG97jilGZ0xZU7A",
+	"93R0w3ikKW99HB+njAzxgWeScDpboX0ahEGsH0ypmgZhwKGVwLwShIHe0zjTtKF3xB3lf2ZsHPSC/zgo",
+	"zuYB/ioPYDB6qC/nmRRZ5VYJMhFE8BA2bcDZnRrYI5PSCSNDNharxxV3DAb9zznLlsWoR9hZaSnp3RvG",
+	"J2oa9DpHx6FeWvu5veVU/JUtPfvKl0SxO4VnOJZkLllEBB+xJjmTNyzCvYUjEHPS6ZKpmGdy5UjcsGVI",
+	"9Ir3OeURGYpoiUsQUTYT3JwuSagksSJRHBH9WCSYJFzohicvsEWqP7IM2iIi63PdlH7HttDtdEJ4uds6",
+	"JYtpnOD5GMeZVPl51dPgEcvIgi6bfV5a7Vb7tB11xt3G8+EhazwftWnjdNxpNw6jo/ExPRmejlqR3Q5k",
+	"y8V+rJz86o05qrEx47dUjaZ+Ch9oZgyUszDbMppSPmFRaJZwQSVJqFREMsabZPDdQD9E+fJBXNc/2XED",
+	"R1gxy3ar0/VP7J3grGJy78eE6ospYpk5IzhTpD5FplT2yGGrm3NonL1UcZIQKZoEGlhksdIN6GmPRYaL",
+	"NJtLpamJsLtYKrJk6knXQk/qYQvyJp7Fyn+VAy+NFZtJQpFBTKkk5jKdCVmewlHLzyYS6MAdVcTGdJ4o",
+	"PaZWWFwBMVeHnSDUg0Z+3G7p33P23Paw5zC4xKulmh+bu8fLjx3mVubI5qXHcuR7fJ9J9b2IYuZeIN+L",
+	"CBjeSHDFOOwATdMkxtv24GeJV24+1s8BjaKMSRn0gvbpSfOo3Wy3Ws1Dhx8HYZCKTK9r+7QbBgsWT6Yq",
+	"6HXu647aDO2cp3NVjL6Y/X1oR39hD1D94dvhtGoP5y3LJgx70mNx25/pnxqp/u1P3qWawaZGGY158LAO",
+	"fbM3xLb73pkbXga9T/lGanL45O5lOwiDTqvV7kXDk96w12tricxsLq3Y3PZ9WEEZHUe+KL18fxUGN3jb",
+	"JoY5nISBGI8lwwaDJJaKcXes0HSn2Wp2mu1WubVS//nwe6uPFVPRh672lpgV30SS5pEHkKRUFNgAZ7ea",
+	"m3x5upRMyljwa6WSoBcctmZa0o1nTMy1psXnSfJUtArfyFRwWeI6LzNGFaoej2Q8mrzsMZunmotGQa9T",
+	"QXJhAPqZfdQh3t04E061UuYGwYNGEYs0m3fUVqs9+rowjx3AM2WZtOGqapve9Wl3K7rTptfz52B6Zq4/",
+	"ijl/2EbVYyxrm9euZDa/yuY9eMtA8QGN/yFLlsbw31yzwUCJG4YSgWSjecaC3pgmkhUcMWh3njdbzVaz",
+	"3Xveeq5ZnBSjG803g4Nszg/QmmH+a+rf8keuJ5mYp0FPi3EqgTmOmF5j/cUoiRlX1yOKH4E9B8BdEjEp",
+	"KcpaHcIn9IGcUqmlloTdsgQEo7HQhDej2c31jMobrVLctVqt1ng8HusLgSkusQ8+1s3NKKcTpnWKf87Z",
+	"HHnFSMz12mnZTCsu8FfiiJF6441Cj3dEklxHYsGx3YdfdU9AkV+UWV2FAViWstm1Ydq6l5YMwiCiioIE",
+	"2cN11F9p2aP0oOb2bDxmIxXforDqect8dZ0xCtQaUJnbs2Cf0phzLbz37G0CQqp5mI8VGVFOEkEjENM1",
+	"Jd3DwUqgHy44C/L7f0yTRO+XbgysN0H4K8sEM3p3beYhUeIHod8RFcKAi2trIekFGfuZjVRpHehcCf1F",
+	"JpQYCX0O5pHeOck05+50nrePjlvdk3a4cv92QFlKhL57u63TwzCQHM6YWSQrHgjeyFiaLAM9YEsbB7c0",
+	"O0hie9YP4PsmcJgw+EVwdj2kku0i7iIPq+KSJZvmo3llEo/UBkaZZmKYsJlPhImYorFePQU6sNbrrYpF",
+	"blNOaKIV6GXP2ATAHBCrKbn420ciMnJx9vHla30OskxkyCPyFmNJFEUGnAqt42V6nYEU9MrHXCrKR6s2",
+	"RdwoNcdN1PKUgl3Ti2ZNLnqaGY3ikZKojtvBF5bGecZ7uJU9M/veyC5U7S28wDd9e3i+YRQhkfPRlGjh",
+	"BZRUtCyApUCubDVYQRu5GXTTjjsGUxjPDyxhymd2PgcrxkRw1tRT/ZHGyUYRsQ51gBEErfI9wgWRKR0x",
+	"krCxIoKTiBntevueHml24O6poauRmCcRWFSGjMxoxNDwZgx2YKkwVqmNe8yFasDcUGJ79DZ/BJ6bcZZo",
+	"agcjYyxvSMbGcwkGMv8YX+inKYmYvh1IzImRIGA/RDaMo4jxxx9YAgIOSTMxY2rK5pLM6JIInizB7BXU",
+	"O2SHxYa8E4rQJBGLLcs8zufwVIsMM3kmiRyJlOXGWhwMiVVol79gATMmyTgTs9yMK7J4EnNY43N+S5P4",
+	"gUTv42Vg7xsy0iZKkM7RcQijO2y1yszthi0PzIWrL02XFcJsyA0XC05mbDZk2QuwTS/FnMwY5QQFk/8u",
+	"N7iImZZWavLLTsfPL033uCab9jU26/YUu/oWJikJzRhZZIJPXpABLu0ADY9JYrwVM9iztzTRUjF7wl0z",
+	"8/7L5ft3PX1zMfQiCfC5LUsrXftKalVcSZQb5mVOXvUiz/KJPtXh8Q8CVvWdUGejEUsVHeI6PYmIsKqE",
+	"VQoA/VInd7MEzN7G4t0LcGi11/64tPY4Fn0Z6ds2Y2nGJOMKVe+tl0SxKE+0C/lwyiMp/NWoFBLsWdrd",
+	"2abk7rQxejFy4W1Wzf8P8NdiZbsbVhZut60LOoZ5PPVaFgOw6/VWRPE4rpZ7qASWOqW3Wlh9lGT9Xq/r",
+	"k3KjfpCxoV6opnm2fBxeC1mf17fdLYslmQqpiotzIshwibQHEvdGhhTLKM7YSD0RS/ppShW7ZRlhiYSN",
+	"BPZfeHENuyrEZP2lnnvumdNDxhNykYHzP9ZNP4kkK8WMgZ8XBufIbCRWPeCb4AGe0JijeBexURwxQjlb",
+	"VPM5veSxksScfKLoJCQ1nYD59udO0A0kYEMuLBm0nSv/XJXmo6UKcFpv3PzUWeDGGFf4iRQkdzAy5iNm",
+	"ncn57eTu7ofc4v24/WUcTSX6HCNBaX6w0DxlEt8yjC6Aza6zP4SLDds+i6VE5vioTeycFJt4SZeoTepR",
+	"4+qFOGTHR15zO3MnwhNtKKqweCwGdjgQDGAWAjbVOHAe5pvY2x73tsd/C9vjjh7TKtHfinuarY7wxP2R",
+	"nWVmtg/x/Ow5x55z7DnHzpzjURrSRyHe0GzyWMMCVRB/Rtqt7snR82MyXCqGhqP6Zsz2Ydkwg7GcaO5J",
+	"YIybxCYlRAOfeiqbzFr/IBt9FOIt5csPqAHJx8q6iVgQYHr1VEbXnSIEBgRmdijblkc/3ciffpJlWh3D",
+	"0zlH/sbpXE1FFv/yNAoFJU4swVY7laOan6HV1VjqtabIWLTFuj53B/8UC10xiJXl/umnnxqrCSGb1rz0",
+	"rF31WxonT2NqtOHcEJFLM4V6Vh0P06pDw0a4zvRgtix8Pv6n4gPrswBfRqwkAfOjNc6XbljQsAprrlGi",
+	"n/J4yHmq70AWvWVRTD/CkjzBMdnBMKzYnTpIExrzshXkJY6hAWOqaQxrH3mYPzgZjG9I7zlRUwobAUae",
+	"KcvYFmLI16gx04vUgGef+n6wDoomhAeZlyE36+L8kilNMNIEg4FST5OLTKQsUxB/bOKZUucrG/3kZAMZ",
+	"1gUSxXpWkBsfledqDYVIGAX/nhW6SvHnx11POzZ4qvRkt3V6XPmsjaJaT2lYe8EEWW1a8o9vLmEVzbti",
+	"CFLafRicWTlwPSOFnF/cdvWJPL+4PSZGYESLi5groimGK5aNKYpK7sTKiReHoZtG9s2nVuP06nM7PLz/",
+	"pt9vFp++/Xx4/y+TYnbW+LHXvPquV/74rSflLJ/CBQiunmmYkQPnoETTbY8UkjGIunqWn1xB+Aq+XpmW",
+	"3llnWs93mFa//2njzPr9q2979p2je+88bXRh7/MqVRd7SJPk/RhYyiZqsJuueUh5uS6nIlOQzCE4ZBkO",
+	"chVx0CTveZ55qBYCYiniW4aOZUeVXMs20a9l+pWQWIHWNM/oaErGdBYnkDIDORjbaDkfPWzOOb7Sga0x",
+	"H4oECppldInDA/XSyclA9bE80nkaElAMyTc3jKUSLiOr/4QQtAPOF84WegbyWz0vLWZCtoVhKtguBOSH",
+	"AcigXs7i9dNIwuezIctIzMmMZjdItb/ovprkA6NRQ/BkGZJ4woW+DTE/J8bsHMbBq1OdZ3J8dHR4VE40",
+	"0Rz/PU+WNutjNfHE6np1skCs8riF++tn7nMt/rPHRWImpATGlbBRrDeAcLGovQgbN6Ni0sXmWKOCm8IT",
+	"ejZLTrUqZo7EDVvKkGQsoSq+ZXb0cMvKZ03SKpOPparddqzlTQ0qQuI/BcanBTuRT8TSP5CdXforz3VQ",
+	"SozZ8W7dc6E9F9pzoT0XWuVCG/jMm1iqdXkmP3+1DmKedLF+3Di7U/5cSUzptmumn4O8zxeEDsFLbTRj",
+	"k62xa7a3uxI4hw1rcKkomrvKiwCWPm/mrpoKyUiq31ZrG3fcDXzHB2gv5pNr8DZ7xGScdk7DebQEvFjq",
+	"JKKKNVQ8Yz4Z1R7TtR/McNd7/hFSxs3PekPGiVhIdE+DaxqjBoQJWakx18JevdrXG30iNBfD5vWpgZgT",
+	"bD7Ms53ZEn6D9BA0LqydDU+3lpPsxoGLQ/4Fzh+OyRED7DaEhr58dPlyykY36wQ5ju88dENGYjajuIS6",
+	"JTDhYMy3IJFo+ohkHN9ZQ9gKLAgaGshIj4A0GuP4bkAWEP8cWQJY18LH1iW2ntgN3Li5E6Fay0mxj/Im",
+	"1jspbvRC0kzv5pjGiX83KVeVQ5FTmMrQRHAvpstmsI19OBs5l4GdbOW2PQVDxf1fY6e1+ZpJ71hXUzED",
+	"baNQ5Vh2ipSwTW+8ERP3DScfbE2s4WTK7lbYebtVUuJbd4VarjXxE78mbpLLPNQDuWYF6RRJZ+xO90H9",
+	"VFNkpG2a6v/gU6WktJpbmju81u/InG2tjcrJ7fm8nQGukIfe7IL/4ILh8uTTdXfL7Q333ZllNZE9SE/5",
+	"+shwu03x902XJund1aRK81gn1u0z3ky9pau1u9PVupEsfzB5ax4ErzkG/UPA2pxrlQ5yNKb6opzJzabG",
+	"jsfU+KfczPinb//7m+m/Zv+S/5rJb7/9k5dWXpUCGzy6jtTKHoY/hC7sS8RSSA6AeG2b8tMMVk9VEStR",
+	"UJkNmsB3vBS2Fk+xPrglAoTpJwGPyHud59EGzrWdh19oidLb+9ZOTbPbr2nbf96mjzhe3RoP0gpDGik/",
+	"lJWANJiS2FOMnU6YVzsA2WtBJYkwCy7U+2pwwspyvJgP3QhYVPl108PC0LzWrUmZ/lxHIo5YQj1YVz9q",
+	"soewfzqXrNCvHzRW6zlb60RkJGUiTZh39aJ4PK6ARYqyeAxHwKxjjIQPLsmQDNk0Bj/CLOZzaQU5WhLu",
+	"8mfSZC5fECoJHyuSxFJJVDOMB0UyFvmlU80ZKhYOjqb3JZ8tp/CzPpMkm3MYL2i2mhafWUOPt72b2CdW",
+	"axE9JBB708hJTNEbJm5ZFqItIgrJnNu/wHMq4TF2G4/gD/2sPpUhLmtjPE+SsM/N0mcspbF9dxxPGjnq",
+	"lqHMBtwDIaHzSK9nxCYZjfTvN4ylLGsSyE+QfT6jS8iHQ/QxzwW6uMbcEy+tiyTa9HPBPdaVCCNv+X9D",
+	"vrTlagRmcWmevUf0lNK526CHr4rqkUFfCcymVjKnp1AfkMv94awxpfVeWwITkFfPsP2a3XmM2ij4hWDW",
+	"RhPOYiogLRVSiMF8fcOW14B0Ubuvv7Lla/3Cen+aA6LZr+l3/b66S9lI5eLKRhHaIzGswHWSNBNDRkw6",
+	"aJOcJUmOG4fZBfDTVCTRuvRQYezStLGYioSRlC4hZvIbePJbGycyZBO8eMk3acbG8d23ml3nyzyP0lWC",
+	"OWm11mUpK2l37iukp5kfRu+MZGwyT2hG2F2aIe2Qbz686nxrdjkfeJ6lC8ENYkymSqXAjPUfq9JfhUiL",
+	"U/wdL1NhO/EEVcJveuqUk9cfP14QC9sUohsmI5Rkms83SafVanROT0smdUjdQj9PaahlL/ynduPoCv3o",
+	"nftvGqWP3/63H7HWdzASGnMW1fG472ZZ2tlA6DcH2f43ufKKWcQ8MrLxyqkrprfBGgyHWF9oDCAvuSCJ",
+	"4BO460WelhZLY0mlnC280oQJzWaRL5RmZZbFsxsn9mPMEs/m2AjpWjKqVdLXL38TXF2rlVuazFmVrh8S",
+	"Cqi9EGpH5c0LwmapWnouAk3j5jLYRghmeHk8uB1D5YLxnNFXEsHGW331TGg9oSCseq+a5+8tDJR34V1N",
+	"0qMRQc6hdNBmHddB2U+KEgUo2okFwq6vmY41ce0g9ZSJ0iP+2Hvd488Br529ITDS/0WVnGChZxVLEmlF",
+	"Jq1J1PSO/NElGRt1h6GdT24IsC9x0XChUQHUJChIPgwy/C9P0dCcXKQQS6jveG83jlqwgeFyfR3iJCUi",
+	"53gZqkxEXfYkFUt3MMoplvoI+JZmsde9gVAwy2eSmEdCMlzCwQOMH5Ft0jJvWRYZjCa79kOaUD5iCBP+",
+	"M2Zf4/Km8BcXqiHmmdx+XRo249BMfrDzTS+GYBfKx0N/hOgQd5RxeqtPWJzeHns3+0f02PvCUBAVx0rH",
+	"kANuLQlmt1eMa7mRY60XGxy8LpriL5ZDmEQCv/HM4r77msl/LADUARMc/gYEZH+bFj9ktcW/XL5/R8yv",
+	"5JsPP74kx6etthZIjSFInx73ijRoKGgGc0XSg+Z3VSKdSwNm8bybagWIHXSfMzCjiHEua2NKDmzmkGnR",
+	"KA8ZucGqBFXSyRpThZY2R2JYhbcSKLqQaB7D4c/e/cAiOw0YFpix9OwsKgEcI5N/Tckw1jKiapYlJ/8M",
+	"0e7tKEfPTAbAtiCUbgkle7ulflVG8pHAa5N5tyoWIXMoM831wGuPe6LsOwansZOkYU1V21lX7vG1I/GP",
+	"3qMOfg+LbBU8tRAkiieaGzM6mq5oT0ftzjZHw1at7zxiXMVqub6I1arQSKRbw7ku4aEqhzj86FsTU19h",
+	"y5FOGdfDdqEV7MnMCefKHib3G0vdn3Kq8qB86GucWlH0mSSxWSJN5zzKbcqG/ntkgK0OED8AGx6ERE5F",
+	"pvrcBkKaIycyMjAXrRyU6ipgMok/Q7SUTWpEFdsKvGYF3g0tJAWVWMxVRFvNn+pg0ihYSz59tk+NT5xn",
+	"Wrm6FHRPAgcuWwv+AA62bSTFKyAVBvdX+quVaJV8sm6wZZ5F67FnWc0C7hyjVRTJDpqZ91DBwOoveT4E",
+	"hhIZs3oqMkRkM9B3oVGOjfDi6iD5WPCPhonYha3xyRP7i+PLXRzuUfBJt6hpwk4DcTOJwWGydrjw/xrh",
+	"ueTkbh9vjBe+93O3115F8kxTKIuIVrqMzQZ5DdJzwYuMVOJGH5yUjegnpUtg2svLPrWP/YEIbxyN7GER",
+	"4zUjretH9q6Go+QGs8qQVDeEY7d5WNJz8soQu/rnsifYca0BqHXxvEG3Hs+TpOLsA+x18ULEhnNM+hyL",
+	"IiwNMgr9ooVvujHfcaKYLveA8kfuVmAjvh3Ii9XsJI7noD5E8LJQvi58/wosDu62NfZGfjIXSQzInfp7",
+	"w0JWzuJh5zdnhMaU+Zg1yh1EOFzjFAoRJLR9bNEtC1c4rIeYKxlHLDeUri9NlYBfbft0qkdUEhaG369z",
+	"/ZnB6VQih5taLwX1gvB5kpCMSTBCcobBxJIYqaNJNHeUfY6gDWlCRyxCBGTw2ZRc08W4/WV+YP2OD0ki",
+	"FixrjKhkJGGaU8vQCvlaEok5ZxmJqJyytcCiw9XT6npPaOOXVuP06hvzR+Pqcys8bt/b773qdhi8Y4uP",
+	"ljOUz9uoQLraLX68TprHLkpEGEg2yliF8cpk/yvJknGTnOf+JjkVC15U1XNWKkuG1/paPGv8gzZ+uW5c",
+	"fe4e3v9n7WheGFSYL08+Oh8FX1CbOrwDpy7s6zvlYuHdeeVXaGIXW9iUALP8FmuGaeoc6uVMEMRO73lZ",
+	"ADfP+yVwjNaGhjk5vzAyeJjDg/KIWDsexOfH3FiF7K1YtB5XyNCuoPKUC2NzfuqsSppvqM+s/oIspoAo",
+	"DjjigHYgEsElGTK1YIw7EDDjmLMmOSN/++Gi5Gc2nKVYwlXv7nGn3e2WT36u6Pf7snf13XZSNrPwUizw",
+	"uI3cwIdruqAFsKkRV51Cjetx/yKJrsGi749oHLIRWJ/RaqkfzL2VuifBe2TABWcDg06P3XMWksENS9VA",
+	"P5gwGsk+WiZ1k6b6joH+D8nAREANgOMzrjJALhiymE+KALwBhkINjBMDrwLBIRZMCsgMUHQpbczAzOj0",
+	"uSfCQEKloB4abPswwEYr/Ay1Qozy6KK1CFfrMCkYVL7YVRtunC478Kianse85qc7RPuudzRGSdgpA3Fd",
+	"ELqoiLZYQxRAxfyFZlr5D4kWBKBkBAZcECXEapDH6dYQ34eBJHxz4Dzuv7EvMnYbs8X6EY3isSlNKyuO",
+	"FabjWHko5mQhsqisB2+1k5ZQ1jZ6VfMH79HjVt+L9SHmk5cwSq+l1skRq3FEpG1phQxxSE5zYWkF3Zl6",
+	"KTUTQ/aQ2KuJYNKitboR2oObmEeDdb2HQahXDR92HhB2j67N0u19uOaYpXEyz9DYTElmOayiN0zrPoZb",
+	"2szkjfUvt53GqZAVwhugO5e9XHAwbYlsvQpjgGIKSTwGuQ5C1/CorgUUHnlRYBTLbmlSX2zI8wBQZrDi",
+	"z5Fck3zyaOgiSEuMQY/AgDp79zjBkSFpt1ozkCvaUxApfo5V7myzfbVb/7XW2fdLrB2tr1hIerczAwFm",
+	"KjItHUWEKpJRHolZ6BZBDUnrv3SfR63/WtXMVnhXu9G9+m9gQv86an37X/+5Kbo4D4YCTMB4NNP/qZH+",
+	"d6qU/U9677kiTMRO+sAvWZaj7QiVN/qy9e29M48Dv18z20Gs3ig2wv5KMhEFXRqjQl5YW/fWJO8EgiHo",
+	"xWkiJ5SsNO/OmpHC1GkuH8yhnoVzMvX/jz6Z0htCdmFEYKHl4XmUGmq2Xik0BHRbrcJS8wThh4lYXIMd",
+	"5NEHtbV+UF+LBRp59BZhQi3Ozq4mLDFqSPorondJhmSemoNKWjKHNAMrUBPRnsAN8ASoGeYX5BQW9h4G",
+	"ZShNj80ob+sIGzgOOXAG9duBaKxe1zlM6yO3tbNhW6mtjw6RTPoO03zWsNmZLWhkgh8RMW1g2SeuWg0c",
+	"LrjxLRiXK0lUxuXnb+xoAKCeM/nqLRnHSa4TGSxF/YrxGMQTUKlda6UyV+yzmkHKtyyLx8sSd/LZ136a",
+	"MoSfK1/Rjr4MwIw+ze++YpWMBlLsttGc1vfbYbKoScMBiYAP2+z/ZtmtahpzRSkbjh10W8WFlmPbwofD",
+	"kxZg5gIZCs4M5ZZUO8/FVoOGgvsrM+2EeVKFPvz4kpx2j55viiWqRjzR3EMfOW9kj4UtXNOLnIB/CGmq",
+	"zQUwUsojpRf4hp+ra/voa9KkBeb32DyLGxkzcrhvEtk8qUDXoLbuGlYIYUxL1kCq8A4efIBUSVlGlcie",
+	"STxUUypt4uSAj9WAxLLPBza/dtDLURHgXgThXT9HGuNBSIYMLN8rxfLQ+oFnxBQZlH1O5Q2L0K0Hlkl/",
+	"btOmWHzkc+g0UPMtnuOj01NHBMAyT2tCgIGY9EYGxmCRLvTECvXQS5DwshgTAz0ZEg8c5buzt6922f1V",
+	"f9QSbLE4g3zdfKwYEp2r4FrmmfR5jz+IOehmY8DWzMP+AMZhRwyXUSYWEatAuhBjxbSsB5HNYMvCLsbz",
+	"JKmNEYMBlh5ZDiOsS8EQefWmOMuh9nULsnYcMktZdo2kKDdNCkPp9NOGcC31WwRZGMl0jhynRtezWMpN",
+	"8zTYMxwqONpJF7i7NXvh4trEWlf0Iggt7Nmlta3dw9DU598wDy5yARUrSUIqR80eKlF7PjAaoReyNiwP",
+	"xtzXzKfAiFxPx5e7oQGtnHUb9+/A4OC5dbrMdy5fYDf22NBOcRrXKLmSc+waVlCdal0R1ePlzKay9SPh",
+	"hcJNWTW72FV9wtsHb3bSOI+43iw7wFP3xh6+Q5S7ftxrGox/8dxGl4lQebpFFq/zmqrQe6xf8HlDLX+t",
+	"O92ybEn0s1aEyC95Gwqt2J3xS2qa3MXeunIGzLqaiebrdlWxMcby+ejtmYlbH88trStnC1hbsoCskhu2",
+	"lGRKoxyr2imgXye1S9yy3ezFb8WtnySAVrzSYpLAtlXAFRR2FO/xKmAMKsjEuzq1pl+56dCR3Q47NbtY",
+	"VUTwFHnhH+oQZ3V+dr4/65ToBUs4s9SSZ5GPISzTnh5vPo2seT8p8egOV31u0Lt34lrtYJ7lV958+nNO",
+	"+FgrRXLJFb3b3jM04+v40sZXlDvAgtcxHyXziNmKdYW70tQlgae8RtvLIglqJRwwr1PkKvEegy4Wdh4y",
+	"SSQ1cijEVLkavW6oZ1gn1r4sytQgTgSRpuhtud5uMRNztXsnAdWXPecV7WYFvCAIW9ELzOmKJVr9aqrF",
+	"xgG5EjF6eNJdZ1BFUafdQTO3YS6t1VR6pA2uvdG2KsiCxipPn4fCPq6/ozV7kcvKxjolksi43sGN3lxP",
+	"IrVd51WcKtNK3UBZN720Rwbw8sDRAyBQIOMsGegTR4cJk2S47HOMI9IXeTyamjxNR3sgP1mUSVs/HctZ",
+	"hHkXLhZTORagDqIS48sahAnhTUCcCHUDVUkHQNYDfazklyDTlZpbjyak2QZrLrGQp7mc5cNSbgNVPe+0",
+	"0I9WckzXG5zjol6zyNdECS4DATvlwLbbAYt44m1P/xUrjRUlK7zOA4ZBDanIrP6IwVcw2Igo0STvhLGH",
+	"Wa1/RpdYVNgy0Fpkk8eMlwmn1eluwdAulyRzsZFtdbJ1koBaSvYl5zAiTWxxgR3bdjf7wXYJXXRLprkM",
+	"Kq+e5jGFURsHNwFbjL4FXd2ecjzPUL/1/OXbC9hEMucZo6MpglcVeSnlG9t2WpV64iRVF2M1Zd18kVex",
+	"vlhT185hhtlDLxH+hLkIIWzHUUPN08Six8ajKfCjcaxKafumyxoJ3UWxuRLWOtjmXY+zP3rKq6ik+pjK",
+	"HGO7Sc4IRm2GJk4UvLdr2fAvjCsdztUNS1U1qsmaNSOnwW7ntHt6/LxzerTdG+uU0Hust2y6ib/KONHU",
+	"aCP1Cu6aR8kB6oX+JqFSkZHgXGV0dGMu6ymVZALxditM2NGFzEiw+t8WhTyEYKt4ZtB1KUTvSSgfBcef",
+	"5iPbduAP263nrsLW8S40p6qGu+mylC1mwynsQHpO+ftnkogFN0BBxn37rET+poMZlf+cs4xGfvnalEV0",
+	"R5ZXSPTK0jCElc2BACMUFkgm6IxF+UYnbKwMxF2PCD4Cvt/ndtextpQx05rpas01z5ejCt6CiSJMAEvG",
+	"ZTHHGW88gwpTBkX2lmXeORuRYnsZJPtcFV69ZRv5RYl3a+gAPOaiZaFMu4du5YKy+7EuRxsSKl0GYaEE",
+	"rUpLuVTgSPvb4stK8Ko75mbtlbFfWxmrjYK718j2GtleI9trZHuNbK+R7TWyvUa218j2GtnXqpGV1LAN",
+	"Os5TeCg3VEn5fWNXm4FXhaY9UB/B5jyLYXMQ19bjZYlmY1Y3FszgwvuifXIBgSoIBVCCTIT+V2sWoHdA",
+	"jcJCAKnZ5c8i5nJDh5IxAJQwoQfPEES0bmBWFe6VPrhbe4WwKgpHFPnQ09U9qxu0gqmlFWCl0sTGqoUo",
+	"ZNGU0RvNPNQ843W7sVUDPCN+ado1qVCW06H8S2eQFjWiWba0G1RzjebccsJts3MkOZeB1pyaVplz+awc",
+	"D0pncmMPZMnUQ0I8LLZAYXlyJpvvaTE0S43uPrj5xXhCisPpGDb8PKgCOr8SZfr9GCuMG7H0BWTTJEkh",
+	"jU0pAmrkV7WTXrJ2tEw3x1X9HNt+wpK4Z0OLBPdHu48oj+LIWyP0zDmiW3c0B4DPu8PkIdwWS+D+IeRY",
+	"Dv58H6se5untMhU3mOgDcp6d8A03iZibsbkrolrKM6qsxRdnUl1rNuYL6EaQjZIZx5SqGcVQv8MkwGEJ",
+	"mPpVJ78CTGO6fdlAZl9ftfrL5KJfrAoyLuUof9nGxFs96tzgayN9rIqtfipJc4CIlfRUCFkfak2ER/5X",
+	"HQjlWhgxFTfZx7W7K1al62sLQn2BDQ2r4h4hh9Waebrbu4F1Po0IWxSM+YOJsDDwLxvh5whIv02Qnx3A",
+	"hhWQlQG3IpsI5TUVfgSGpQp4hiEDJBUjNWldeyYy1suh5jGbSO4QSBvV6BUF85VgXcx0wjwRQ1oWkubJ",
+	"Y3hdIvKcACUUTSqk49wUydel/DrSF7ZdxNUWu7UptvbSBhY/AhklDOKI0eqMPmmTlam8kTbt/TGhyr9t",
+	"MLQVcsSitp7xZUosFz7bvLpy7g82QdW4Md6N96vqI5HGvrzEl/A9oo47uT2Ox2paCASODadm4td8lsrK",
+	"0hTFjQ4etZptQsmN9Tb/qmXQoh5Hjc3D+V1DapmHB8Uztr4YksYGfCuyyLtY8K6udSARUl1XbUb9PqWY",
+	"sV16xDFutKvAE24OIRckE2K2Szdj6k2t+oGNYsfa8pDmU5ZXhFltO2GqaBu88SpOEtDjPatUQQxFQdpa",
+	"94GTsOnFAHpYtdrqBhXNdkA7XAd8zywYoBmYUyrZEGOZNO0xKxa+tMNlqlo5SvbY+7kTS6vR3Au0PUCA",
+	"Cx1hmI5GiLKLQTObqqUU7LMIrbGFOLwGZSO+1gJYrMxpeACQAkM4ke3IB6hPXCPywvbHjdK67UFfwtxH",
+	"x7i+A3RUzsmfYXq/bsIovOD7hl00lk6J2F6AI2gqspbdQuFawYQ0idlWmaVwbIXBnO/80sp2Fy2E+QC8",
+	"2/47hyetBxNaObOHBHg9aCr1rB5mUiXPJaQFeedZOaun0Idx4/9w2vD/FqWWdjjf7zkjC7p0AEhHlBsz",
+	"eWU9mqLO2XpjppBxYba04Ci2OQBE7hwdW1DSAiysPviHrZfmhJwcbQ048ZfjTBKnyCh5zxOcNxjODMA/",
+	"LMmQ2Yi12sNEbPI19P41sjKnqt5BwfO1Zht8PyaS3bKMJnbUWLvFGsSb6+mduIleUmKZ3y5P07jCEGgB",
+	"pJyfvPaUiai2JC6oJMN5nGAJjarKX9JbKt8tWr3dqGKbCWFGMKr1dUAA6HkWq+WlXnyrbombuAp65OL9",
+	"5UdycNs+SMQEypKbag94k8KLeR0SRCS5LsJgLF2ksYnyyqHzV+1J8AMU9RtgKwaNGpn+gKRZzKFueBNu",
+	"BD32oBcMGc2gmpnpCKDy7u/vTUWAtX5e3bJs6ZQdM11FggEm2YxyOmERmbKM9awkIG1Vkzg35kC5E9bn",
+	"GN2RuIaT0GpYBKq90hmD6m/SIjUbVXIcT8xlDqg5zT7v8+++OwO5sfndd+T9rQGF+huP74gUYO3mwkJ0",
+	"S0DkYfp06wc/vrywMEASGV2fD84Q1uoX6KVHvoelIh/f//XVu8ELQrGpZ5LAraabHOjLaQB1dcDYPzCR",
+	"on2eZ7niI02CcV/cgP+AS5LeMGlrbRgYn1iZeb00drbvvsM3gR8jkg+6U8jg1Uc6sR2aFcPaAM5SNcnF",
+	"3z6GfX5x9vHla9iVH169efXxVQ5Hz+6guPxCM7gYcYr1mg/Oxw1gXIMe6XZOnDDdkHTbnT5Hx5BWU6Eu",
+	"MUskDsxg2+u2ZozyxVRvFTkrUIgKT9AC3RP6O8H7PIrljcGgd7TjF/gYi+EWGdM4kSHh5qPToe4Dzh2W",
+	"T+B9PjiP2CwVivHRsvFXtoRY3AjcZxCyMhULCExDqJgiitOGBnS6ZCrmmXyBhGtAOpyKrOiMgmjJUl8f",
+	"WJrQJYt6RGVzNjAbClj+332HUHoUBAMA8wN5OiQDLS4MDP6zbn2A0sSgKJ43ya/VnEouIWgNqOQyj91a",
+	"4vGTAEAF+vKGkDZb8V4/3ud5yDSZ84hliCljSsNAiDS6sQZQptHEROuLHSMWaTaamoG9Aqiv777LMdIS",
+	"NiORGM1nYIX4xqKMfWvcn/rQI5QFAICZAgrGHtXnbum/JjnjS6wlOCqQ97qtbl51GEGwDCR3t3VkILPO",
+	"ICA6JN1O29KvXtjXQu8iljw0fMfYoacAXarXsts5xaimJB4xjhCaWJlrHLNMc+OUjqas0Wm2CtbufKcv",
+	"kflsRrNl0Ave0CXLGl1E8zIVKzPQpgCO3UQ7SgNlYX1Nmu82c7Qpe3EEzmUYtJst7EukjMMlHRw22zAk",
+	"vVxwcR1EYgR/TBAYIGdH51HQ01/+oH/X9ySW2IZnO60WXnpc2dq77E4dTNUMS8sg2F3QC/rzVutw9P9E",
+	"YqRvF6IfgK8Y/gBjxy/MNXJ2cY4/HTi/2euK+rT2+9BTaHKCbtZu57RKGsvnc/BRiLeULz8Y5q/fO8L5",
+	"bX7vRxonLMIoprGt0Ln5lfdYZMwRIYLepyuXFj6uSEsGwVDfGZr4UyZSsIArOgEsQRRugivd5gGGlv+y",
+	"aTdf28yfLftJ0zSJR/Dqwc+2oK3dVqemIYze4MMF4gZVPLtVm33nMBDP/p0rECb+oBvoolGmmRhhWAXi",
+	"OVVs24ypLN58CN+aR3baN33qTdsNa/OqPkdo6jqA2tPlQ/wf5PWrNxekLJlKUnZ2YQgKinvNPv8P8vHv",
+	"F6/W3pnQ+UQLfeWvP5v3/twPblPeD+7JSbtz1AIGu8PBP+fkIhMzvf5z+UwizhFaY5CYWu3tO/w3brBM",
+	"f0HS6LYOa1CSyIZxFKF94Fei2aM6A/sbp7c0TugwYQ+l85yyDQ3CxVSss0PUYghJCoaqzZ3TtNyj8n5x",
+	"9vCxbMlqLA+5E+89tJbrfOuXDCfvU8bPLs5zKeYruXGquBTUKdl4t3wAWEq02v9+r5ePOSrvr35WH7IA",
+	"AaRAIHBTURBGi4poxs1XJy8N/ARr9E6oPNIQQMYLLZJFL0CF1cMbmATIxXTZ/ELXqHVSa7XBKebupdDb",
+	"9sFoykY37k3qLSZnEc0TOrqReo5ab9TrCyi40to0bCF1xNqNIJRtjehfYo+P5lxoCITiuXfArq1hFpyn",
+	"EFvC53fkuNnuNA9PCqXCZIuuHhNoR1PFUo5UQhoLwplqxulttxmn12ORLWgW/bkNRexNf4itbbvzPK7J",
+	"z1FnzLcxn3Td7rVKDrHBHPI4DQ3ZaENIWINcXOu1A/TpegQLaw22fP+5Jrj9v+pl3zre/sY7oc5GI5Yq",
+	"ew9/rSICbFCO814pGuiDCuxk023yEp/QqmpGZ0xBcH+FFbx45OB8/E5wZmzsV/5juXli2PGPcA7uw+Cw",
+	"1a21w29FpJV/Q0c1+nlLEy2c2jd+1+Ta2f7WOQeY/a+ZvP9fhl4p9GWX7Kq+OykMjC913bckxhB4VqTs",
+	"olHX1vTI069jREWEPPMelE1EnxPk6Yk5WqP6vCh1QKWxXLqZCZiECupU+Zil84cfM+vGesCJhB3/3gBO",
+	"178jiyibT24q2ien/HPQPj1pHrWb7Var2S6uKmqrNffa7dOuHrP3jU7xxrD8xlUeZOEvaJ+n3q8MptNs",
+	"NTvNdmutNdPNbcp3ugBhswy6R9l7ZdAFHs3uvjbW1TqttwRJjE7ObrsGr7vIWF4ruuBH3fZhLbb3hmZY",
+	"Sq7bPqqzcnKeauJh0VsWxfTjMn0gUz7ZbWIfLG19fRy9UDrySuSfLM6s5g7Wm1t8WVJOPmDtZYxSLiLs",
+	"qpSSIhbTr5SgMwLItgdGK3yjIVXG6GygrwP4S98aIEZlDfBLYbs9MoijgfFUgGcKvn8mCQwyJAP4jMgz",
+	"SkIdjJAMIqooAt7Az/ri+Mvl+3fgmnPy0KAIFSaAG6/JGypV4xUM8PyHAQEUe2nvsbxsC4ZkGs/dcD4e",
+	"s6xJPi4EZA/0OXgvxYz1yABh8MFvKSQjA8CqR5garDBH+dIGqy70nWZDYouSJss+H9lkBb0yqLgNoJB2",
+	"7hCFBvNQ2zjC0q3j3LmTzblxrfW5RfM5I/+cx0zZ9bd5SbOZWf5sSdpHNqgNyj0D9tTCZt4DbfU5mLP7",
+	"vM+BBBexLMqzmLWBOBMZevyAJsWegboqle8WnzD1ygZm7naLv4lnsapzh78E3yM8uRrbk+S7I2zWqyYx",
+	"6VQ9AiASQWcWwqxhU0OvTBDEP+csWzo6bQzRnMWdmMfVlGq4bwmRcgNsDjvraOGbpkKHWKijCGYsTQfu",
+	"bf/YiwjWele6rUlbZzRF9rLJhIkNyoqthWcDMAvHrKbhG7Y01YegCYhVMOEJ5VlNe0fD1uiUPh+y9vgw",
+	"6nS7lZO00SnFJJ2tOWqvlKCd2sKyV5/bx/f/Wq3B97kddo6O77/1lor2hfTEeU1OCMhCDobpQ1RLzCMW",
+	"32I6YzG5o3FrdMoO6fP2sNNon7Sf27mhq7eYXInBVU3xuLs+1KunMwLlaTsgusZRxfhNoTBztjhbXNsM",
+	"XxBr2yfNw2a7d9Q+6bRM4eXV31vN570u1BVzEiINeTu1n4t8VR+RGJCOoBd0Wp3jRuuw0Wp/bJ32Dls9",
+	"LYd3Dv8BnINOWNA7bHea3XBlghFL6DLotZqtw5OK6Z4U0y3zkMfPG62ZEFlqI4C/1FIct81SjJTI9OSj",
+	"WQwAjaaUmu2Y3Ka8VxTXhEgVA3kWhCaJMWh3njdbzZae6WG706kilNNi5VBlbZgQmaBqrO1eu9Nstbr/",
+	"2EU3gRNjjHPGl+iKMWWXYhz1yBpBG8mlB+ZXfQkr2iOf+0Ec9YNef/0A9IOwDzOAn6tID57S84enoGn9",
+	"jVlo+BKcjvAd7HI/6H3u5/sMT6zvdD+4D/sOacFjq8QFrRbk6T6TEyg8Y3YaHqD94H5X1+crk5K0tz19",
+	"zbYnkZGxSBKxIHkiTqWBld3lnvzUW/D6UrGUDJdEKpZaT8cSKgSDIB/nkXR5vVIrfECUZ8TW3SG2z52N",
+	"SUWwHMS4PsZItInRF6gFjmkGTDJ5Ia+gF3RPTkaH7XEnatHu8Dk7bR8hRmCrXd+1hnXTdrDR1J+gk9Hr",
+	"N2LZCTmWLKkAdiSYpy4KiG+JbAz/J7+lKwxuaTLXTa2uEewa3oud58enh0ft9vMTYzVbf3jbXlhMQkfS",
+	"LG5pvATXruhEqKDXOT481fNlKU7CLEKeYIZxMEH70OQZQB4sZjgAysnqkgAu7cr49AW+Ju2bhp3721Tk",
+	"kxiA6L6FKW3mDZtN0OqRNoHlJzMIBLYZ9quLF5ITHLzbZJEfZ5rlohRUjdVwjcLgvpiV3tKLSPQa6oXR",
+	"u0lad/So3W4Nu1R/1W2dHoIX2komz0qjsFl3znJgjb38+dCEcBK8ya5CO/+gF7ScvL1ekHt760sgmv1w",
+	"m95174WvRHiBKU1ThGVE4R9Ooi9kt6pL85rLufJXoOu9GfX3bQv9OoWEV3gBo3UJidxgtBYMsEpggNwU",
+	"FBO0YrXuk03EBNHjV+6vrke2iCecRcRkRTln7JKpxsuKVBlw4MNvIWE8WtXfyzGDf35BLqia/vngBXlL",
+	"7xpnE/bn1gvyWqn0PU+WL8glnbHLWLE/X6oMOdIGafr3HOb3hDE1elcIbqGlApNlrbU8r236LA+AmbIl",
+	"JAlEInRAfBcA1M8MRrTEbY+5N1LmHOLj1fLRsTLWqWd0Z5NSakz1tW+LfDgVsSSYJpQbjI1ACgYmLf2a",
+	"ZLR9pMlvw+l+mgpAofHTsl/j+dHg5kVUToeCZhEmmJmEEQlhZoYD4b6bVCxbrwAoYp20kXH+ljqPcWEF",
+	"WTK8/p/OXfL3//uLZJffz4eH/zP5++X3y3/89KM8f/0u+fvhX5Lo5fe3/4i/v43+77z+WXkDU/wS2syX",
+	"P8uaUmJZ5k1fQuoLa15uNjnT3mS5gwocX0ht7Q6mmqHqLXiyhHzKjRfi33/6oOhP3fV7sXvYaW26G1+Q",
+	"S31hsBp35F6m/beXaZ9aHom5j4UbmTQrCtb6xROT5BHbSrViwU21WnSRGV+t9AokthzuGusudzLQejS4",
+	"z+ES0ORDqFxFzIoV4WLxggwgy3pQOHjLmcrohxPjPhecmQGP44SZeK0BH6OnfsDuFMs4TQY9MqOpzBNu",
+	"WcJgRiEZTWnMZYjB4SE80OeQ5FmJPQqsxMCx53wEBlzh6NNHucQXChgOg1ZpIXzMR2zs6gs4x4xFAdc/",
+	"5izPPP9M/kMvI6KV4Xd9ft/n9a8PSwibkqB26Hcny/1HS1N7WfK3DuvMCz3hjDfoyi7el5cxnWP8h8gi",
+	"ZvFfYpNN7BEgY6kuizCiLx/C8QQh1A9xaheF4AIXAtyJmYTYztUYzk6r1e5Fw5PesNdra9aCwiJYs9Hl",
+	"2a4I9CwZvgvwxvbGANC11jsVQaGVrV956qrZymh56bKiXlm5bpapfFUqVuV7y3x1nZvFSzk622zofIyh",
+	"xGD4NobmwClOZcuRmKDXHGytF0ioeRKETxIIW9qHfJ97nnjZcmGovBqUE0ZbLrxUFD4q1sFUGCrKB5ma",
+	"QVgTqNN53j46bnVP2iuFdrBUjkESxWo1WB/GLpIpylJUNtnBa+7WHKnMZbeBf5pBoM6KWB8okyDMjhuL",
+	"SJSYMFvKwNF19EvbdBt4BkayT3zY25UtQkUslS/SNf/KNbqULzcEH7rM/WRPbSXxT8Y+ErP8iMEL6/aK",
+	"GtRnGnhpsPP2mvBeE/4DBasj2RY5Rf7juyLYHlhIhvuyR2i9YEMO7UAzRnKo8tACfq1UcTDQ07Gp9CCJ",
+	"ieJbF4rxhwfzjXGl+FrjUvvBhBb+vk96vdu5SOx5RGLLPtXktzq9SIrbTm9YmUX78AP02DRa0/PXmke7",
+	"6+nby5+PtNBsPQK7Ebghzxw3NfUDwQLQ3FuWTRi50E8gUt3zw9Pjb3uEWlg6m/XE50mCJXz1DWem3CQD",
+	"a+sYhBZoDlJyQyiBTgEfs6hVv1oDHUufe9N39Yie5op8mEx9YaFsH88e/u2P+j5RdS89PLnsjyCrUsyY",
+	"YVVloLZKVurDLXhrGsjLblgQAs3xjIXbzFGGDs8jSogXhJKBZCwaWF7Z5/nrmr2ZktsYPAuPAKAwFwaR",
+	"FuLRUQGvADJ4NB98NJLBY00RD+Cae/vFnnfueeeXtJuIzAppDzahHLhls7e7C/OQQ8sOMXSfzfyew+9t",
+	"41+z5/Crcg/Wdg6Zrd3uHLIEtu4cYkUxnr0zaK+9/3beI+pUhRoWLMvy0aIg+OM1+Q1+qO+LUmG/uh/K",
+	"9P1wP5Rp4I8hx/1elea94+qPIoCdRVEBE4pZTOvyl8M3tstfB5/NX/W9WlpaifmcQUETNN1VVyH2ebAe",
+	"zHH2Hqy9B+vrAEubiVvmAP5WXPpVHqyHH6DHerBMz3sP1l4GfiIP1pYj8Ai5d7tubqj5EQ6vJhl87qMC",
+	"3A96pI+hq/3gfoDgRJLECkBqbxhL0QVWRIfoKxxgDbggnC2I4L5QaBjU01yZD5POH+HRWmUXe+F8b5Xd",
+	"SxO/lkdrG2ude6SLdK4ezWt+Ba/RZsPBAzjT3tqwZ2h7hvb7dTNt5GXVZg5IMdxUnwmhnjYmu+bl6wTA",
+	"VyFEsTHBiLHBPJaJUKVcdCwd40WKhbQZbwapqW9jMiSHQiSM8qeFUR3TWZzoVY7TWyhSM6UZ8yOsMpoE",
+	"vVbzyDwEf7da7U6e+dNpdZ+vOImKNoZVbXRPT09O3DaOVzLFZPwLw7SiHRxDeic31cHBecKG0dHUbmBI",
+	"KMEVae7Z+V419QZXPjPIbAXrgY+P9cpsZloHacZuY7YAsMon8f14kN9oXora+tURC24mblmI4H+mBrDA",
+	"PwoszJGpvb2uruK4/Yz1N09t2pFtRvF4zDLGscKKZW5khKXSF8HVb5aVqmnEz9D15kVBr334vIUfzGMI",
+	"kEyLvM3jk9MwUCLoBSOsjoZPDN0n2sUTVw4LPzzsPu+UEkDh5zwZ9XOQp70EvVY+JmdAV7phpS8HqGt6",
+	"Xx9G1JyLzWiGupt/UyzDvZdxf4/Ze8wclpzRr99h1beQe5qrIrS4cAO0ZoyCWXNp6ned5Uir8HMS3zJJ",
+	"qCSJ4BMLF7OgyQ0Rtyzrc1vBX0IFAwkIVYxxIviIhQAeA/h6UH4FjKcTwSR0upjGCdP9QfCPZpdTkUR9",
+	"PmYLHBsngySexWoQEppIYcre6zawKAtA9VEy4OxODXoGEY3NhOa74kZC8ZE+H+ozwyLC55DhABno1pZr",
+	"q5P4InERzMKs5q9fj+TSqUcNcLcIdqznT0xMl9a1nE96YfSpKoNrFTjAFcg4BkR5Q3kIpzhJuRzGp1bj",
+	"9KzxI22Me81+/1O/f3X1p1qlL4rJcZycuaPLQ6cVIy60ysdVJslHgQV7btiSDNkk5jL3jEuGAMVN8q5O",
+	"2ZGT0WG7Ysw3bHmdZmwc39WuNeKvLVK7tIg9xZZ+plROH1glJa8UUXfF/8qWr/XzX7CUyCbsbwNaYrH9",
+	"NoF3U6muNb/y17n4xzZ8bwCLMp2A0SPKzQFrsN5aDLM/ryvdI8qjOMI4S0/pj/Xpnha/eaa7obLHbzjr",
+	"qzDgiH7VkScq2AFcBGi5DrgIHum9XWAvT5XDNl0M+TLyh/nqy1kGbBcHn2/YcmvElhOKBdVy2CjW4gvl",
+	"bFGAETCusqULQICPboEgKPTUfRjW/nw80t7/o8gmxuBm6cp7pqoT+ivI8aFlRL4KsWC3C7HSbI4/72/B",
+	"/Slfs45vPKyPC9yqJMRnUK3Fre6o7y2nuOOaGrVyIEErARttWK49U0bx/hXKOF5VJBX/ZC0dgLEf8wnU",
+	"aQ3dYpfPypc7GEKUKCvA5D3HtGEstgp5wyC62FpVkBiVX/+6dbz+EdAfi1pZQYBcOphGfY4ikKKK9QgX",
+	"ZHA+bkAwB2RYLSivSknWDMzl1g8Ed3f1nfqG44SOcsDZJ4ZsN2nYOWsWSXStFzOXmKJywcQVhe13e9OY",
+	"k7DxotlpA6z9vPJ827JrVJEhG9EZK9EmJspbAt1fSntL/NctGV/kSdbGAse9oTDOxWt1R0U3lFd/iWUV",
+	"xJhwsUAzeMwBZMLavZ9Jzd4z9cJcMWgTxvpwFCuMG6T3Z34g+UsYwKP5qkhj/WorDKL5LJVgNgaUPPAb",
+	"dp9rfqhHcR1lIsUHEyHVtfMifLb15u3nMR2ZjynDKnG9dog+W2MinGcSw1Pa7W4YjDKxiIwL0xRbh79v",
+	"GEtZdo31UrBBLN4Of3JxDewa/hzCNdeyVRX1DI7BR4ueYv2LqfRmf0KfqoXVLuyW5gPUu+sdttudroP7",
+	"SwOnh+7R8+O265jtto677U1J3qbVzvPjdlfLOrbE7jVQiL8u7j/KlRWL3lvHrdOV3uEL0zu0vQoTbe/L",
+	"3lG7fRoG7DYeKbOcP4uY4xqXMI4zQWcSRLOW2xn4lYvLqqWPyw0Tt7BPek/nHLdN/3oYBgsaKyQEWHdN",
+	"/fqX0oRPei28S+urV3AOKu48jAGQe5j731KTMZuwCdseOHc1O63y6GgBO86IZKMMOGjGQAi/Yany41Z8",
+	"xH6+uIvwCV0pueTrPyfhtmpGVS04UqutV5qJGVNTNpdOMxmj0S7Y4rDC243/uOH72tF7eawsj4H9X9lT",
+	"WrvKmlNSbSqSyOaBabZgK13FksipWBgntuAjTy1pPClAwr9pbbXtB3Kn43jO03nNutDtB6rlD2YtQDIZ",
+	"1MD+YpXk3rEF7ummqotYzMghnC9Xs+2NwBXd9nr+3L4S2l6t/mPivyvDS6uKrSGrP/is+cQWdysarkwy",
+	"SDzhjZgXRVFJrEJbzJALCIDDSiQ+72oFg69gDM8k1FBqrtQvcxiax+IN/20yedcIgtqDcOy9v08DhnEr",
+	"buocRq25m2upyhP8v+aRx+o3NI2DXtButpqtIAwmQrcu2s3OcdMU5MeBBLf4SO2r3o6v4qbPbW+mBxOk",
+	"gdWMQDA8uzjfWwseUXZzrcDdbU4xluxwEzTZVRI3iIYrtG2+Mya7aqZt4oqxmLJ+UuLOOk9qXj7PkqAX",
+	"HICgbka22tob480x8MNg6CKU3LBlSCg6DsFoa4EQnQxEa1SscrXCBEqwyM21oFnf2z+BLpPjUwG4Beo3",
+	"Kc2UdeXcsKU7GnSHhuvTc8KsQpuINGVLQjNm3UT5dxNRmp8xAvpGSBWZ0jRlutGpWJDZfDS1zS2dRqwV",
+	"yLNGIBUYuznc9M5rhmv5VzbNhP5Vi/EsGTtvGaK7v7r//wMAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -6,9 +6,12 @@ set -euo pipefail
 packages=(
 	gcc libc6-dev make git          # make test
 	nftables conntrack iproute2     # the tests' oracles
+	keepalived                      # the pair of docs/integration.md
 	curl                            # the tour of docs/api.md
+	chromium fonts-dejavu-core      # make test-browser
 	shellcheck                      # make lint
 	qemu-system-x86 busybox-static cpio kmod xz-utils # make test-vm
+	systemd rpm rpm2cpio procps # make test-package
 )
 
 # Debian 13 has a Node that is new enough; whoever has one keeps it.
@@ -27,4 +30,12 @@ done
 echo "missing: ${missing[*]:-none}"
 if ((${#missing[@]})); then
 	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+fi
+
+# promtool alone: the package that it comes in starts a server.
+if ! command -v promtool >/dev/null; then
+	dir=$(mktemp -d)
+	trap 'rm -rf "$dir"' EXIT
+	(cd "$dir" && apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb .)
+	"${sudo[@]}" install "$dir/usr/bin/promtool" /usr/local/bin/promtool
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# stock-kernel.sh [-k PACKAGE] [-m MIB] [-t SECONDS] [--] COMMAND [ARG...]
+# stock-kernel.sh [-k PACKAGE] [-m MIB] [-t SECONDS] [-s] [--] COMMAND [ARG...]
 #
 # Runs COMMAND as root under an unmodified Debian kernel in QEMU, in the current
 # directory, on top of this machine's file system, which stays as it is: what
@@ -7,9 +7,11 @@
 # exit status is this script's own. CI and the variables that begin with ROAMLB_
 # reach COMMAND; others do not.
 #
-#   -k PACKAGE  the package that holds the kernel (default linux-image-6.12-amd64)
+#   -k PACKAGE  the package that holds the kernel, or a version such as 6.1
+#               (default linux-image-6.12-amd64)
 #   -m MIB      the guest's memory (default 4096)
 #   -t SECONDS  stop the guest after this time, with status 124 (default 900)
+#   -s          boot this machine's systemd, and run COMMAND as a service of it
 #
 # Needs Debian on amd64 with qemu-system-x86, busybox-static, cpio,
 # kmod, xz-utils, and `apt-get update` done. The kernel is kept in
@@ -20,15 +22,16 @@
 # slower than the host: compile outside, run inside.
 set -euo pipefail
 
-package=linux-image-6.12-amd64 memory=4096 limit=900
+package=linux-image-6.12-amd64 memory=4096 limit=900 systemd=
 usage() { sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p}' "$0" >&2; exit 2; }
 die() { echo "stock-kernel.sh: $*" >&2; exit 1; }
 
-while getopts k:m:t: option; do
+while getopts k:m:t:s option; do
 	case $option in
 	k) package=$OPTARG ;;
 	m) memory=$OPTARG ;;
 	t) limit=$OPTARG ;;
+	s) systemd=/lib/systemd/systemd ;;
 	*) usage ;;
 	esac
 done
@@ -46,9 +49,14 @@ run=$(mktemp -d)
 trap 'rm -rf "$run"' EXIT
 
 # fetch_kernel leaves the newest kernel that $package stands for, unpacked, in
-# $kernel. The package is an empty one that depends on the kernel itself.
+# $kernel. The package is the kernel's, or an empty one that depends on it.
 fetch_kernel() {
 	local name cache=${ROAMLB_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/roamlb-vm}
+	if [[ $package =~ ^[0-9]+\.[0-9]+$ ]]; then
+		name=$(apt-cache pkgnames "linux-image-$package." | grep -E -- '[0-9]-amd64$' | sort -V | tail -n 1)
+		[[ $name ]] || die "no package has Linux $package (apt-get update?)"
+		package=$name
+	fi
 	name=$(apt-cache depends "$package" 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p;T;q')
 	name=${name:-$package}
 	kernel=$cache/$name
@@ -93,8 +101,9 @@ pack_initrd() {
 	(cd "$root" && find . | cpio --quiet -o -H newc) | gzip -1 >"$run/initrd.gz"
 }
 
-# write_job writes the script that the guest runs as process 1. The command has
-# a serial port of its own, apart from the kernel's messages.
+# write_job writes the script that the guest runs as process 1, and the command
+# that comes of it. The command has a serial port of its own, apart from the
+# kernel's messages.
 write_job() {
 	local name
 	mkdir "$run/job"
@@ -103,7 +112,6 @@ write_job() {
 		for name in $(compgen -e | grep -xE 'CI|ROAMLB_.*'); do
 			printf 'export %s=%q\n' "$name" "${!name}"
 		done
-		printf 'mount --bind %q /lib/modules\n' "$kernel/lib/modules"
 		printf 'cd %q\n' "$PWD"
 		echo 'ip link set lo up'
 		echo 'stty -F /dev/ttyS1 raw'
@@ -111,9 +119,31 @@ write_job() {
 		echo 'echo $? >/run/job/status'
 		echo 'echo b >/proc/sysrq-trigger' # QEMU ends at a reboot
 		echo 'sleep infinity'
+	} >"$run/job/command"
+	{
+		printf 'mount --bind %q /lib/modules\n' "$kernel/lib/modules"
+		if [[ $systemd ]]; then
+			echo ': >/etc/fstab' # this machine's disks are not the guest's
+			echo 'rm -f /usr/sbin/policy-rc.d' # which keeps services from starting in a container
+			echo 'mkdir -p /run/systemd/system'
+			# What would clear /tmp, where the work tree may be, and what takes long.
+			for name in tmpfiles-setup.service tmpfiles-clean.timer hwdb-update.service; do
+				echo "ln -s /dev/null /run/systemd/system/systemd-$name"
+			done
+			echo 'cp /run/job/job.service /run/systemd/system/'
+			echo "exec $systemd --unit=job.service"
+		fi
+		echo '. /run/job/command'
 	} >"$run/job/job"
+	cat >"$run/job/job.service" <<-END
+		[Service]
+		Type=oneshot
+		ExecStart=/bin/bash /run/job/command
+		TimeoutStartSec=infinity
+	END
 }
 
+[[ -z $systemd || -x $systemd ]] || die 'missing: systemd (apt-get install systemd)'
 fetch_kernel
 pack_initrd
 write_job "$@"

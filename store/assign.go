@@ -2,7 +2,9 @@ package store
 
 import (
 	"cmp"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -32,6 +34,9 @@ type Assigner struct {
 	Now time.Time
 	// Rand is where seeds come from; nil: crypto/rand.
 	Rand io.Reader
+	// SeedsByName gives a new service a seed by its name and the state's secret:
+	// asked twice, it gets the same.
+	SeedsByName bool
 }
 
 // ExhaustedError says that no backend id is left.
@@ -71,6 +76,11 @@ func (a Assigner) Assign(cfg []balancer.Service, prev State) (State, error) {
 	same := a.unchanged(cfg, &prev)
 	ids, seeds := prev.names(same)
 	next := State{Revision: prev.Revision, Secret: prev.Secret, Tokens: prev.Tokens, MarkMask: a.MarkMask, ZoneBase: a.ZoneBase, Services: slices.Clone(cfg)}
+	if a.SeedsByName { // they are made of the secret
+		if err := a.fillSecret(&next); err != nil {
+			return State{}, err
+		}
+	}
 	var wanting []*balancer.Backend
 	var names []backendName
 	for i := range next.Services {
@@ -81,7 +91,7 @@ func (a Assigner) Assign(cfg []balancer.Service, prev State) (State, error) {
 		if svc.Seed == 0 {
 			svc.Seed = seeds[svc.Name]
 		}
-		if err := a.fillSeed(svc); err != nil {
+		if err := a.fillSeed(svc, next.Secret); err != nil {
 			return State{}, fmt.Errorf("make a seed: %w", err)
 		}
 		svc.Backends = slices.Clone(svc.Backends)
@@ -97,11 +107,8 @@ func (a Assigner) Assign(cfg []balancer.Service, prev State) (State, error) {
 			delete(ids, name)
 		}
 	}
-	if len(next.Secret) == 0 {
-		next.Secret = make([]byte, 32)
-		if _, err := io.ReadFull(a.source(), next.Secret); err != nil {
-			return State{}, fmt.Errorf("make a secret: %w", err)
-		}
+	if err := a.fillSecret(&next); err != nil {
+		return State{}, err
 	}
 	pool := a.pool(prev)
 	for i, b := range wanting {
@@ -183,8 +190,25 @@ func (a Assigner) source() io.Reader {
 	return a.Rand
 }
 
-func (a Assigner) fillSeed(svc *balancer.Service) error {
-	for svc.Seed == 0 {
+func (a Assigner) fillSecret(s *State) error {
+	if len(s.Secret) > 0 {
+		return nil
+	}
+	s.Secret = make([]byte, 32)
+	if _, err := io.ReadFull(a.source(), s.Secret); err != nil {
+		return fmt.Errorf("make a secret: %w", err)
+	}
+	return nil
+}
+
+func (a Assigner) fillSeed(svc *balancer.Service, secret []byte) error {
+	for try := byte(0); svc.Seed == 0; try++ {
+		if a.SeedsByName {
+			h := hmac.New(sha256.New, secret)
+			h.Write(append([]byte("seed of "+svc.Name), try))
+			svc.Seed = binary.NativeEndian.Uint32(h.Sum(nil))
+			continue
+		}
 		var b [4]byte
 		if _, err := io.ReadFull(a.source(), b[:]); err != nil {
 			return err

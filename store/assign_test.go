@@ -134,6 +134,28 @@ func TestAssignWithAClockSetBack(t *testing.T) {
 	mustAssign(t, a, s, "x:b")
 }
 
+// Who is told which rules a new service needs, and asks again when they are there,
+// must not be told others.
+func TestAssignSeedsByName(t *testing.T) {
+	a := Assigner{Max: 10, SeedsByName: true}
+	s := mustAssign(t, a, State{}, "x:")
+	one, two := mustAssign(t, a, s, "x:", "y:"), mustAssign(t, a, s, "z:", "y:", "x:")
+	seeds := func(s State) map[string]uint32 {
+		out := make(map[string]uint32)
+		for _, svc := range s.Services {
+			out[svc.Name] = svc.Seed
+		}
+		return out
+	}
+	x, y := seeds(one), seeds(two)
+	if x["x"] != y["x"] || x["y"] != y["y"] || x["x"] == x["y"] || y["z"] == 0 {
+		t.Errorf("seeds %v and %v: want the same for a name, and others for others", x, y)
+	}
+	if other := mustAssign(t, a, State{}, "x:"); other.Services[0].Seed == x["x"] {
+		t.Error("two states have one seed")
+	}
+}
+
 func TestAssignSeeds(t *testing.T) {
 	random := append([]byte{0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2}, make([]byte, 32)...) // seeds, then the secret
 	a := Assigner{Max: 10, Rand: bytes.NewReader(random)}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/roamlb/roamlb/balancer"
 )
@@ -112,12 +113,26 @@ func decode(data []byte) (State, error) {
 	dec.DisallowUnknownFields()
 	var s State
 	if err := dec.Decode(&s); err != nil {
+		if member, ok := unknownMember(err); ok {
+			return State{}, &NewerError{Version: e.Version, Member: member}
+		}
 		return State{}, &DamagedError{Offset: -1, Reason: fmt.Sprintf("its bytes are as they were written, but they are no state: %v", err)}
 	}
 	if err := s.validate(); err != nil {
 		return State{}, &DamagedError{Offset: -1, Reason: fmt.Sprintf("its bytes are as they were written, but contradict each other: %v", err)}
 	}
 	return s, nil
+}
+
+// unknownMember is the member that a decoder does not know. The sum has shown
+// that a roamlb wrote it: a newer one.
+func unknownMember(err error) (string, bool) {
+	// encoding/json has no type for it.
+	quoted, ok := strings.CutPrefix(err.Error(), "json: unknown field ")
+	if !ok {
+		return "", false
+	}
+	return strings.Trim(quoted, `"`), true
 }
 
 func damagedJSON(err error, size int) *DamagedError {
@@ -169,10 +184,15 @@ func (e *DamagedError) Error() string {
 // NewerError says that a state file was written by a newer roamlb.
 type NewerError struct {
 	Path    string
-	Version int // of the file's format
+	Version int    // of the file's format
+	Member  string // that is not known, where the format's version is; empty elsewhere
 }
 
 func (e *NewerError) Error() string {
+	if e.Member != "" {
+		return fmt.Sprintf("state file %s was written by a newer roamlb: it has a member %q, which this one does not know; it is left untouched: "+
+			"start the roamlb that wrote it, or put back a copy from before the upgrade", e.Path, e.Member)
+	}
 	return fmt.Sprintf("state file %s has format version %d, this roamlb reads up to %d; it is left untouched: "+
 		"start the roamlb that wrote it, or put back a copy from before the upgrade", e.Path, e.Version, Version)
 }

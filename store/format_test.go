@@ -64,6 +64,43 @@ func TestFirstFormatIsRead(t *testing.T) {
 	}
 }
 
+// Who goes back a version must be told that this is what is wrong, and not be
+// sent to look for a damage: both of a format of another number, and of one that
+// has only more in it.
+func TestNewerFilesAreRefused(t *testing.T) {
+	data, err := encode(fullState())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, newer := range map[string][]byte{
+		"version": bytes.Replace(data, []byte(`"version":1`), []byte(`"version":2`), 1),
+		"member":  seal([]byte(`{"Revision":7,"Tenants":[]}`)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "state.json")
+			if err := os.WriteFile(path, newer, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(path)
+			var refused *NewerError
+			if err == nil {
+				s.Close()
+			}
+			if !errors.As(err, &refused) || refused.Path != path || !strings.Contains(err.Error(), path) {
+				t.Errorf("opened with %v, want a *NewerError that names the file", err)
+			}
+			after, err := os.Stat(path)
+			if err != nil || !after.ModTime().Equal(before.ModTime()) || !bytes.Equal(mustRead(t, path), newer) {
+				t.Errorf("the file was touched: %v", err)
+			}
+		})
+	}
+}
+
 // The state that the other tests write leaves no member at its zero value:
 // one that is added later is forgotten by nobody.
 func TestFormatTestCoversEveryMember(t *testing.T) {
@@ -158,7 +195,8 @@ func TestDecodeSaysWhatIsWrong(t *testing.T) {
 		{"content changed", replace(`"vpn"`, `"vpm"`), "its checksum is not that of its content"},
 		{"space in the head", replace(`"format":"`, `"format": "`), "damaged at byte 10: this is not as it was written"},
 		{"newer", replace(`"version":1`, `"version":2`), "format version 2, this roamlb reads up to 1"},
-		{"unknown member", seal([]byte(`{"Revision":1,"Tenants":[]}`)), `unknown field "Tenants"`},
+		{"unknown member", seal([]byte(`{"Revision":1,"Tenants":[]}`)), `was written by a newer roamlb: it has a member "Tenants"`},
+		{"unknown member of a service", seal([]byte(`{"Services":[{"Name":"a","Seed":1,"Colour":"red"}]}`)), `a member "Colour", which this one does not know`},
 		{"id twice", seal([]byte(`{"Revision":1,"LastID":1,"Freed":[{"ID":1},{"ID":1}]}`)), "id 1 is that of the freed ids and of the freed ids"},
 		{"id lost", seal([]byte(`{"Revision":1,"LastID":2,"Freed":[{"ID":1}]}`)), "1 of the 2 ids given out are neither"},
 		{"id 0", seal([]byte(`{"Services":[{"Name":"a","Seed":1,"Backends":[{"Name":"b"}]}]}`)), "id 0 of backend"},

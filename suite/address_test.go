@@ -84,7 +84,10 @@ func TestBackendsOfOneFamily(t *testing.T) {
 				}
 				return out
 			}
-			six, four := ask(true, 20000, 0), ask(false, 20000, 1)
+			six := ask(true, 20000, 0)
+			b.kernelIsTold()
+			four := ask(false, 20000, 1)
+			b.kernelIsTold()
 			again6, again4 := ask(true, 20001, 2), ask(false, 20001, 3)
 			for i := range sessions {
 				if six[i] == 2 || four[i] == 3 {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,15 +23,62 @@ import (
 // client is a client of the daemon's API, over its socket.
 func (b *bed) api() *openapi.ClientWithResponses {
 	b.t.Helper()
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", b.socket())
-	}}
-	c, err := openapi.NewClientWithResponses("http://localhost", openapi.WithHTTPClient(&http.Client{Transport: transport, Timeout: slow(20 * time.Second)}))
+	c, err := openapi.NewClientWithResponses("http://localhost", openapi.WithHTTPClient(b.http()))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(transport.CloseIdleConnections)
 	return c
+}
+
+// http is a client of whatever the daemon answers over its socket.
+func (b *bed) http() *http.Client {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", b.socket())
+	}}
+	b.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: slow(20 * time.Second)}
+}
+
+// get is what the daemon answers for a path.
+func (b *bed) get(path string) []byte {
+	b.t.Helper()
+	c := b.http()
+	defer c.CloseIdleConnections()
+	r, err := c.Get("http://localhost" + path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK {
+		b.t.Fatalf("GET %s: %s, %v: %.200s", path, r.Status, err, text)
+	}
+	return text
+}
+
+// metric is one of the daemon's, the sum over its labels but for those that are
+// given.
+func (b *bed) metric(name string, labels ...string) float64 {
+	b.t.Helper()
+	sum, found := 0.0, false
+	for line := range strings.Lines(string(b.get("/metrics"))) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(line), name)
+		if !ok || rest == "" || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		if slices.ContainsFunc(labels, func(l string) bool { return !strings.Contains(rest, l) }) {
+			continue
+		}
+		v, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		sum, found = sum+v, true
+	}
+	if !found {
+		b.t.Fatalf("there is no metric %s", name)
+	}
+	return sum
 }
 
 var anyState = "*"
@@ -122,6 +171,7 @@ func TestPlacingMovesASession(t *testing.T) {
 	for session := range 12 {
 		src := client(session%2 == 1, session+1, 20000)
 		home := b.exchange(0, datagram(src, session, 0))[0].Number()
+		b.copiesCome()
 		other := home%3 + 1
 		key := hex.EncodeToString(sessionKey(session))
 		r, err := c.PlaceSessionWithResponse(t.Context(), "vpn", key, openapi.Placing{Backend: fmt.Sprintf("b%d", other)})
@@ -259,6 +309,7 @@ func (b *bed) hammer(c *openapi.ClientWithResponses) (stop func() (asked, told i
 
 // What was acknowledged is there after a crash, whenever that comes.
 func TestAcknowledgedChangesSurviveSIGKILL(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{silent: true})
 	b.serve(b.service())
 	rounds := 10
@@ -337,6 +388,7 @@ func TestStatsCountFlows(t *testing.T) {
 	for _, r := range b.exchange(1000, list...) {
 		at[fmt.Sprintf("b%d", r.Number())]++
 	}
+	b.copiesCome()
 	r, err := b.api().GetStatsWithResponse(t.Context())
 	if err != nil || r.JSON200 == nil {
 		t.Fatalf("%v: %s", err, r.Body)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,7 +37,12 @@ type bed struct {
 	echoes  []*lab.Echo // echoes[i] answers with the number i+1
 	arrived *arrivals
 	dir     string
-	queues  string // the file's member
+	queues  string               // the file's member
+	more    string               // lines of further members of the file
+	quiet   bool                 // the log has no room for every event, as in production
+	env     []string             // the daemon's, beside the test's own
+	as      *syscall.SysProcAttr // whom it runs as; nil: as the test
+	program string               // what runs then
 	daemon  *daemon
 	ct      *conntrack.Conn
 }
@@ -47,6 +53,7 @@ type bedOptions struct {
 	clients  lab.ClientOptions
 	answer   func(backend int, payload []byte) bool // nil: all are answered
 	silent   bool                                   // backends do not answer
+	arrival  func(backend int, payload []byte)      // told of what arrives, in place of arrivals, which takes room
 }
 
 func newBed(t *testing.T, o bedOptions) *bed {
@@ -59,12 +66,16 @@ func newBed(t *testing.T, o bedOptions) *bed {
 	t.Cleanup(b.close)
 	b.clients = lab.NewClients(n.Clients, o.clients)
 	for _, be := range n.Backends {
-		e, err := be.Echo(port, lab.EchoOptions{
+		opts := lab.EchoOptions{
 			Number:    byte(be.Number),
 			Key:       keyOf,
 			Answer:    func(p []byte) bool { return !o.silent && (o.answer == nil || o.answer(be.Number, p)) },
 			OnArrival: func(a lab.Arrival) { b.arrived.add(be.Number, a) },
-		})
+		}
+		if o.arrival != nil {
+			opts.Key, opts.OnArrival = nil, func(a lab.Arrival) { o.arrival(be.Number, a.Payload) }
+		}
+		e, err := be.Echo(port, opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,6 +133,9 @@ func (b *bed) serviceNamed(name string, at uint16, lines ...string) string {
 	if !given("key") {
 		fmt.Fprintf(&s, "    key: {offset: %d, length: %d}\n", keyOffset, keyLength)
 	}
+	if kernelDecides() && !given("datapath") {
+		s.WriteString("    datapath: kernel\n")
+	}
 	for _, l := range lines {
 		fmt.Fprintf(&s, "    %s\n", strings.ReplaceAll(l, "\n", "\n    "))
 	}
@@ -157,8 +171,12 @@ func (b *bed) backends(members map[int]string) string {
 func (b *bed) configure(services ...string) string {
 	b.t.Helper()
 	path := filepath.Join(b.dir, "roamlb.yaml")
-	text := fmt.Sprintf("state: %s\nlog: {format: json, keys: full, level: debug}\napi: {listen: \"\", socket: %s}\nqueues: %s\nservices:\n%s",
-		filepath.Join(b.dir, "state.json"), b.socket(), b.queues, strings.Join(services, ""))
+	level := "debug"
+	if b.quiet {
+		level = "info"
+	}
+	text := fmt.Sprintf("state: %s\nlog: {format: json, keys: full, level: %s}\napi: {listen: \"\", socket: %s}\nqueues: %s\n%sservices:\n%s",
+		filepath.Join(b.dir, "state.json"), level, b.socket(), b.queues, b.more, strings.Join(services, ""))
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
@@ -245,7 +263,7 @@ type entry struct {
 	client, listener, backend netip.AddrPort
 	zone                      uint16 // of the original direction
 	id, mark                  uint32
-	replied                   bool
+	replied, assured          bool
 	timeout                   time.Duration // that it has left, in seconds
 }
 
@@ -265,7 +283,7 @@ func (b *bed) entries() []entry {
 			client:   netip.AddrPortFrom(f.TupleOrig.IP.SourceAddress, f.TupleOrig.Proto.SourcePort),
 			listener: netip.AddrPortFrom(f.TupleOrig.IP.DestinationAddress, f.TupleOrig.Proto.DestinationPort),
 			backend:  netip.AddrPortFrom(f.TupleReply.IP.SourceAddress, f.TupleReply.Proto.SourcePort),
-			zone:     max(f.Zone, f.TupleOrig.Zone), id: f.ID, mark: f.Mark, replied: f.Status.SeenReply(),
+			zone:     max(f.Zone, f.TupleOrig.Zone), id: f.ID, mark: f.Mark, replied: f.Status.SeenReply(), assured: f.Status.Assured(),
 			timeout: time.Duration(f.Timeout) * time.Second,
 		}
 		out = append(out, e)

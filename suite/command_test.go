@@ -49,6 +49,7 @@ func (r *ruleset) tables() string {
 // Who stops the daemon for an upgrade keeps the service; who wants to be rid of
 // it gets his ruleset back as it was.
 func TestStopLeavesTheTableAndFlushRemovesIt(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.addNeighbour()
 	b.serve(b.service())

@@ -164,6 +164,7 @@ func (b *bed) standing(r *ruleset) string {
 // A typing error in the file must cost no more than a line in the log, which
 // says where it is.
 func TestWrongFilesAreRefused(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service())
 	r := b.ruleset()

@@ -50,7 +50,10 @@ func (b *bed) launch() {
 	}
 	cmd.Stdout, cmd.Stderr = w, w
 	// A program with the race detector sleeps a second before it exits.
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=20 "+os.Getenv("GORACE"))
+	cmd.Env = append(append(os.Environ(), "GORACE=atexit_sleep_ms=20 "+os.Getenv("GORACE")), b.env...)
+	if b.as != nil {
+		cmd.Path, cmd.SysProcAttr = b.program, b.as
+	}
 	if err := b.LB.Start(cmd); err != nil {
 		b.t.Fatal(err)
 	}
@@ -203,12 +206,13 @@ func (d *daemon) count(figure string) int {
 	return int(n)
 }
 
-// packets is how many packets the daemon saw, as it says when it stops.
+// packets is how many packets the daemon saw, or copies of them, as it says
+// when it stops.
 func (d *daemon) packets() int {
 	d.t.Helper()
 	<-d.done
 	sum := 0
-	lines := d.find(func(l logLine) bool { return l.str("msg") == "queue" })
+	lines := d.find(func(l logLine) bool { return l.str("msg") == "queue" || l.str("msg") == "copies" })
 	if len(lines) == 0 {
 		d.t.Fatalf("the daemon does not say what it saw:\n%s", d.tail(20))
 	}

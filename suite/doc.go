@@ -4,5 +4,6 @@
 //
 // ROAMLB_SCALE scales the counts (1 as they stand), ROAMLB_LONG runs those that
 // take long in full. ROAMLB_BIN names a program that is built already;
-// ROAMLB_RACE builds it with the race detector.
+// ROAMLB_RACE builds it with the race detector. ROAMLB_DATAPATH=kernel gives
+// services datapath kernel.
 package suite

@@ -1,45 +1,29 @@
 package suite
 
 import (
-	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/roamlb/roamlb/internal/lab"
 )
 
 // keeper is the process that answers the queues when the daemon cannot: its
-// child. 0: there is none just now.
+// only child. 0: there is none just now.
 func (d *daemon) keeper() int {
 	d.t.Helper()
-	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	children, err := lab.Children(d.cmd.Process.Pid)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	for _, path := range all {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		var pid, parent int
-		var state string
-		_, rest, _ := strings.Cut(string(data), ") ") // behind the name
-		if _, err := fmt.Sscan(string(data), &pid); err != nil {
-			d.t.Fatal(err)
-		}
-		if _, err := fmt.Sscan(rest, &state, &parent); err != nil {
-			d.t.Fatal(err)
-		}
-		if parent == d.cmd.Process.Pid && state != "Z" {
-			return pid
-		}
+	if len(children) == 0 {
+		return 0
 	}
-	return 0
+	return children[0]
 }
 
 // Whatever crashes, at whatever moment, must cost no packet but those that
@@ -51,8 +35,8 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	}
 	b := newBed(t, bedOptions{})
 	b.serve(b.service(seeded, "timeouts: {unreplied: 5s, replied: 5s}"))
-	type toll struct{ sent, lost, misplaced, worst int }
-	tolls := make(map[string]*toll)
+	type tally struct{ sent, lost, misplaced, worst int }
+	tallies := make(map[string]tally)
 	for round := range rounds {
 		who := []string{"daemon", "keeper", "both"}[round%3]
 		l := b.startLoadByRing(round*100_000, paced(10_000))
@@ -80,14 +64,10 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		}
 		time.Sleep(200 * time.Millisecond)
 		sent, lost, misplaced := l.end()
-		c := tolls[who]
-		if c == nil {
-			c = &toll{}
-			tolls[who] = c
-		}
-		c.sent, c.lost, c.misplaced, c.worst = c.sent+sent, c.lost+lost, c.misplaced+misplaced, max(c.worst, lost)
+		c := tallies[who]
+		tallies[who] = tally{c.sent + sent, c.lost + lost, c.misplaced + misplaced, max(c.worst, lost)}
 	}
-	for who, c := range tolls {
+	for who, c := range tallies {
 		t.Run(who, func(t *testing.T) {
 			t.Logf("%d datagrams, %d lost (at most %d in a round), %d sessions misplaced", c.sent, c.lost, c.worst, c.misplaced)
 			waiting := 0

@@ -1,7 +1,6 @@
 package suite
 
 import (
-	"context"
 	"net/netip"
 	"testing"
 	"time"
@@ -21,22 +20,14 @@ func TestFloodOfSpoofedRoams(t *testing.T) {
 	if len(before) != 1 {
 		t.Fatalf("%d entries of the victim, want 1", len(before))
 	}
-	raw, err := b.RawSender(b.Clients)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer raw.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
 	flooded := make(chan error, 1)
 	count := scaled(20_000, 2000)
 	go func() {
-		_, err := raw.Flood(ctx, lab.FloodOptions{
+		flooded <- b.flood(lab.FloodOptions{
 			To: listener(false), Count: count, Rate: paced(10_000), Length: len(payload(id, 0)),
 			Fill:   func(i int, p []byte) { copy(p, payload(id, 1_000_000+i<<8|forged)) },
 			Source: func(i int) netip.AddrPort { return client(false, 1000+i, 25000) },
 		})
-		flooded <- err
 	}()
 	began, rounds := time.Now(), 0
 	for done := false; !done; rounds++ {

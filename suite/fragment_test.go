@@ -90,6 +90,7 @@ func (b *bed) wait(e *lab.Expectation) lab.Reply {
 // Hosts and networks that add IPv6 extension headers must not lose their
 // session, nor leave it a stale entry.
 func TestExtensionHeaders(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})

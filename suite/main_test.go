@@ -58,6 +58,26 @@ func prepare() error {
 // raceEnabled says whether the program is built with the race detector.
 func raceEnabled() bool { return os.Getenv("ROAMLB_RACE") != "" }
 
+// kernelDecides says whether services have datapath kernel, wherever a test
+// does not say otherwise.
+func kernelDecides() bool { return os.Getenv("ROAMLB_DATAPATH") == "kernel" }
+
+// copiesCome waits for as long as copies of packets may be under way; where the
+// daemon has been asked, there are none.
+func (b *bed) copiesCome() {
+	if kernelDecides() {
+		time.Sleep(slow(100 * time.Millisecond))
+	}
+}
+
+// kernelIsTold waits until the kernel knows, where it decides, whom the daemon
+// would send elsewhere than its ring: that takes a second at most.
+func (b *bed) kernelIsTold() {
+	if kernelDecides() {
+		time.Sleep(slow(1500 * time.Millisecond))
+	}
+}
+
 // scaled is a count times ROAMLB_SCALE, at least low.
 func scaled(n, low int) int {
 	f, err := strconv.ParseFloat(os.Getenv("ROAMLB_SCALE"), 64)

@@ -241,6 +241,7 @@ func (n *neighbour) check(b *bed, atLeast uint64) {
 // which keep their own bits in marks and their own flows in conntrack. None of
 // it may change because roamlb runs.
 func TestNeighbours(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})

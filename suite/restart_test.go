@@ -50,8 +50,11 @@ func (b *bed) startLoadByRing(base, rate int) *load {
 	return l
 }
 
+// loadPort is where a load's clients send from.
+const loadPort = 21000
+
 func (l *load) client(session int) netip.AddrPort {
-	return client(session%4 == 3, 1+session%100000, 21000)
+	return client(session%4 == 3, 1+session%100000, loadPort)
 }
 
 func (l *load) run(ctx context.Context) {
@@ -179,7 +182,7 @@ func TestStoppedUnderLoad(t *testing.T) {
 			b.daemon.signal(syscall.SIGCONT)
 			time.Sleep(500 * time.Millisecond)
 			t.Logf("%d datagrams", l.stop())
-			if len(b.daemon.events("overflow")) == overflows {
+			if !kernelDecides() && len(b.daemon.events("overflow")) == overflows {
 				t.Error("no queue has overflowed: the test shows nothing")
 			}
 		})
@@ -284,8 +287,8 @@ func TestRestartOffTheRing(t *testing.T) {
 }
 
 // Clients roam while the daemon hangs, and the keeper lets them pass unseen:
-// their old entries must go all the same, once the daemon is back. Of a few
-// hundred one is still overlooked at times, until it times out by itself.
+// their old entries must go all the same, once the daemon is back: all of them,
+// also of those that it has seen just before.
 func TestRoamsWhileTheDaemonHangs(t *testing.T) {
 	atLeisure(t)
 	b := newBed(t, bedOptions{})
@@ -294,7 +297,7 @@ func TestRoamsWhileTheDaemonHangs(t *testing.T) {
 	live := numbers(0, n)
 	home := b.settle(live)
 	seq := 2
-	for _, at := range []uint16{21000, 22000} { // the first time might be the start's doing
+	for round, at := range []uint16{21000, 22000} { // the first time might be the start's doing
 		b.daemon.signal(syscall.SIGSTOP)
 		b.stay("while the daemon hangs", home, from(at, live, seq))
 		b.daemon.signal(syscall.SIGCONT)
@@ -302,7 +305,8 @@ func TestRoamsWhileTheDaemonHangs(t *testing.T) {
 			seq++
 			b.stay("after the daemon hung", home, from(at, live, seq))
 			time.Sleep(200 * time.Millisecond)
-			return len(b.entries()) <= n+n/50
+			deleted := len(b.daemon.events("stale-deleted")) // none has ended by itself
+			return len(b.entries()) == n && deleted == (round+1)*n
 		})
 	}
 }

@@ -114,6 +114,7 @@ func (b *bed) answeredByAll(what string, list []lab.Reply) {
 // A client may know a server's own address as well, and use it beside the
 // service from the same socket.
 func TestDirectTalkBesideTheService(t *testing.T) {
+	atLeisure(t)
 	for _, c := range []struct {
 		lines []string
 		two   bool // another service has the same servers

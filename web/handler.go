@@ -12,14 +12,23 @@ import (
 	"time"
 )
 
-// Policy is the Content-Security-Policy of the pages: all that they load comes
-// from the daemon, and no script stands in a page. The viewer's styles do.
-const Policy = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
-	"connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// Policy is the Content-Security-Policy of the dashboard: all that it loads
+// comes from the daemon, neither script nor style stands in a page, and no
+// script can make elements out of text.
+const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; " +
+	"require-trusted-types-for 'script'; trusted-types 'none'; " + noOthers
+
+// DocsPolicy is that of the API's documentation: its viewer brings styles along,
+// and makes elements out of text.
+const DocsPolicy = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
+	noOthers
+
+const noOthers = "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 const assets = "assets/"
 
-// Handler serves the pages, /docs among them, and what they load from /assets/.
+// Handler serves the pages, the dashboard at / and the API's documentation at
+// /docs, and what they load from /assets/.
 // What there is not goes to notFound.
 func Handler(notFound http.Handler) http.Handler {
 	files := FS()
@@ -36,12 +45,19 @@ func Handler(notFound http.Handler) http.Handler {
 		if strings.HasPrefix(name, assets) {
 			h.Set("Cache-Control", "public, max-age=31536000, immutable") // a hash is in its name
 		} else {
-			h.Set("Content-Security-Policy", Policy)
+			h.Set("Content-Security-Policy", policyOf(name))
 			h.Set("Cache-Control", "no-cache") // but ask whether it is still so
 			h.Set("ETag", tag(data))
 		}
 		http.ServeContent(w, plain(r), name, time.Time{}, bytes.NewReader(data))
 	})
+}
+
+func policyOf(name string) string {
+	if strings.HasPrefix(name, "docs/") {
+		return DocsPolicy
+	}
+	return Policy
 }
 
 // plain is a request without what only makes sense for what can be changed.
@@ -74,6 +90,8 @@ func mediaType(name string) string {
 		return "text/javascript; charset=utf-8"
 	case ".css":
 		return "text/css; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
 	case ".md", ".txt":
 		return "text/plain; charset=utf-8"
 	}

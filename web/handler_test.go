@@ -31,12 +31,12 @@ func body(t *testing.T, r *http.Response) string {
 	return b.String()
 }
 
-// Whoever opens /docs sees the documentation, or reads how to get it.
-func TestDocs(t *testing.T) {
-	for _, path := range []string{"/docs", "/docs/"} {
+// Whoever opens the dashboard or the documentation sees it, or reads how to get it.
+func TestPages(t *testing.T) {
+	for path, policy := range map[string]string{"/": web.Policy, "/docs": web.DocsPolicy, "/docs/": web.DocsPolicy} {
 		r := get(t, path)
 		text := body(t, r)
-		if r.StatusCode != http.StatusOK || r.Header.Get("Content-Security-Policy") != web.Policy {
+		if r.StatusCode != http.StatusOK || r.Header.Get("Content-Security-Policy") != policy {
 			t.Errorf("%s: %d, policy %q", path, r.StatusCode, r.Header.Get("Content-Security-Policy"))
 		}
 		if want := map[bool]string{true: "/assets/", false: "install Node"}[web.Built()]; !strings.Contains(text, want) {
@@ -49,16 +49,29 @@ func TestDocs(t *testing.T) {
 }
 
 func TestNothingElseIsServed(t *testing.T) {
-	for _, path := range []string{"/", "/docs/x", "/assets/", "/assets/x.js", "/.gitkeep", "/assets/../docs/index.html", "/docs//", "/%2e%2e/web.go"} {
+	for _, path := range []string{"/index.html", "/docs/x", "/assets/", "/assets/x.js", "/.gitkeep", "/assets/../docs/index.html", "/docs//", "/%2e%2e/web.go"} {
 		if r := get(t, path); r.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %d", path, r.StatusCode)
 		}
 	}
 }
 
+// What a session's key or a service's name says is never a script, a style or an
+// element, whatever a page does with it.
+func TestDashboardMakesNoElementsOfText(t *testing.T) {
+	for _, must := range []string{"script-src 'self';", "style-src 'self';", "require-trusted-types-for 'script'", "trusted-types 'none'"} {
+		if !strings.Contains(web.Policy, must) {
+			t.Errorf("the policy lacks %s", must)
+		}
+	}
+	if strings.Contains(web.Policy, "unsafe") || strings.Contains(web.Policy, "data:") {
+		t.Errorf("the policy allows too much: %s", web.Policy)
+	}
+}
+
 var (
 	loads  = regexp.MustCompile(`(?:src|href)="(/assets/[^"]+)"`)
-	inline = regexp.MustCompile(`<script(?:[^>]*)>[^<]|\son[a-z]+=|javascript:`)
+	inline = regexp.MustCompile(`<script(?:[^>]*)>[^<]|\son[a-z]+=|javascript:|<style|\sstyle=`)
 )
 
 // A browser gets all that a page names, from the daemon alone, and nothing that
@@ -75,7 +88,7 @@ func TestPagesLoadOnlyWhatIsHere(t *testing.T) {
 			return err
 		}
 		if found := inline.Find(page); found != nil {
-			t.Errorf("%s has a script in it: %s", path, found)
+			t.Errorf("%s has a script or a style in it: %s", path, found)
 		}
 		for _, m := range loads.FindAllSubmatch(page, -1) {
 			if r := get(t, string(m[1])); r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") == "application/octet-stream" {

@@ -28,7 +28,7 @@ export default defineConfig({
     chunkSizeWarningLimit: 1000,
     license: { fileName: "assets/licenses.md" },
     rolldownOptions: {
-      input: { docs: "docs/index.html" },
+      input: { dashboard: "index.html", docs: "docs/index.html" },
     },
   },
 });

@@ -16,9 +16,9 @@ var dist embed.FS
 //go:embed all:missing
 var missing embed.FS
 
-// FS holds a folder with an index.html for each page, docs among them, and in
-// assets what the pages load. Without a build the pages are a line that says how
-// to get them.
+// FS holds an index.html for each page, the dashboard's at the top and that of
+// docs in its folder, and in assets what the pages load. Without a build the pages
+// are a line that says how to get them.
 func FS() fs.FS {
 	if Built() {
 		return sub(dist, "dist")
@@ -28,7 +28,7 @@ func FS() fs.FS {
 
 // Built reports whether the pages were built before the program was.
 func Built() bool {
-	_, err := fs.Stat(dist, "dist/docs/index.html")
+	_, err := fs.Stat(dist, "dist/index.html")
 	return err == nil
 }
 

@@ -151,6 +151,9 @@ func (e *problemError) Error() string {
 			b.WriteString("\n  " + where + f.Detail)
 		}
 	}
+	if e.Rules != nil {
+		b.WriteString("\n\n" + *e.Rules)
+	}
 	return b.String()
 }
 

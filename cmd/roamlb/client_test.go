@@ -43,7 +43,11 @@ func newShell(t *testing.T) *shell {
 	path := s.file("roamlb.yaml", "state: "+filepath.Join(s.dir, "state.json")+"\napi: {listen: \"\", socket: "+s.socket+"}\nqueues: {count: 1}\nlog: {level: error}\n"+file)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- serve(ctx, path) }()
+	conf, err := loadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- balance(ctx, path, conf, 0) }() // serve would replace this process
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

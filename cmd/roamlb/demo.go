@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/roamlb/roamlb/internal/demo"
 	"github.com/roamlb/roamlb/internal/lab"
+	"github.com/roamlb/roamlb/web"
 )
 
 func demoCommand() *cobra.Command {
@@ -25,15 +27,26 @@ user namespaces.
 Each claim is measured; the exit status is 0 if all of them hold.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := lab.Reexec(); err != nil {
+			outside, err := demoFiles(keep)
+			if err != nil {
 				return err
 			}
-			err := demo.Run(cmd.Context(), demo.Options{
+			if err := lab.Reexec(outside...); err != nil {
+				return err
+			}
+			var front *os.File
+			if files := lab.TakeFiles(); len(files) > 0 {
+				front = files[0]
+			}
+			err = demo.Run(cmd.Context(), demo.Options{
 				Out:   os.Stdout,
 				Look:  demo.LookOf(os.Stdout, os.Getenv),
 				Size:  demo.FullSize,
 				Keep:  keep,
+				Front: front,
 				Serve: serveProcess,
+
+				Dashboard: web.Built(),
 			})
 			if errors.Is(err, context.Canceled) {
 				return exitCode(130) // as a shell says it of SIGINT
@@ -41,8 +54,21 @@ Each claim is measured; the exit status is 0 if all of them hold.`,
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&keep, "keep", false, "stay up after the show, with a little traffic, for you to look around")
+	cmd.Flags().BoolVar(&keep, "keep", false, "stay up after the show with the dashboard and a little traffic")
 	return cmd
+}
+
+// demoFiles is what the demo takes along into its namespaces: the listener by
+// which this host's browsers reach the daemon there.
+func demoFiles(keep bool) ([]*os.File, error) {
+	if !keep || lab.Inside() {
+		return nil, nil
+	}
+	front, err := demo.OpenFront()
+	if err != nil {
+		return nil, fmt.Errorf("listen for browsers: %w", err)
+	}
+	return []*os.File{front}, nil
 }
 
 // serveProcess is this program as the daemon.

@@ -83,7 +83,7 @@ func allServices(ctx context.Context, api *openapi.Client) ([]openapi.Service, e
 }
 
 func serviceRows(r *rows, all []openapi.Service) {
-	r.add("NAME", "LISTEN", "KEY", "PINNING", "BACKENDS", "SLOTS", "STALE")
+	r.add("NAME", "LISTEN", "KEY", "PINNING", "DATAPATH", "BACKENDS", "SLOTS", "STALE")
 	for i := range all {
 		s := &all[i]
 		var listen []string
@@ -96,11 +96,14 @@ func serviceRows(r *rows, all []openapi.Service) {
 				up++
 			}
 		}
-		pinning := string(s.Pinning)
+		pinning, path := string(s.Pinning), string(s.Datapath)
 		if s.Effective != nil {
 			pinning = string(s.Effective.Pinning)
+			if s.Effective.Datapath != nil {
+				path = string(*s.Effective.Datapath)
+			}
 		}
-		r.add(s.Name, strings.Join(listen, ","), keyText(&s.Key), pinning, fmt.Sprintf("%d/%d", up, len(s.Backends)), s.Slots, s.Stale)
+		r.add(s.Name, strings.Join(listen, ","), keyText(&s.Key), pinning, path, fmt.Sprintf("%d/%d", up, len(s.Backends)), s.Slots, s.Stale)
 	}
 }
 
@@ -262,16 +265,27 @@ func getChecks(c *connection) *cobra.Command {
 }
 
 func rulesetCommand(c *connection) *cobra.Command {
-	return &cobra.Command{
+	var printed bool
+	cmd := &cobra.Command{
 		Use:   "ruleset",
-		Short: "Print the nftables table as the kernel has it",
-		Args:  cobra.NoArgs,
+		Short: "Print the nftables table as the kernel has it, or the rules for a file of one's own",
+		Long: `Print the nftables table as the kernel has it.
+
+With --print, print the rules that the configuration needs where "nft: external"
+leaves them to the operator: a file for "nft -f", which may be loaded again at
+will. It tells seeds, which are secrets.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			api, err := c.dial(false)
 			if err != nil {
 				return err
 			}
-			response, err := api.GetRuleset(cmd.Context(), func(_ context.Context, r *http.Request) error {
+			p := &openapi.GetRulesetParams{}
+			if printed {
+				form := openapi.Print
+				p.Form = &form
+			}
+			response, err := api.GetRuleset(cmd.Context(), p, func(_ context.Context, r *http.Request) error {
 				r.Header.Set("Accept", "application/json")
 				return nil
 			})
@@ -283,6 +297,8 @@ func rulesetCommand(c *connection) *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&printed, "print", false, "print the rules for a file of one's own")
+	return cmd
 }
 
 func ringCommand(c *connection) *cobra.Command {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,9 @@ import (
 var version = "devel"
 
 func main() {
+	// The process's first thread is the one that a parent's death is told to:
+	// replace executes from it, and the keeper's name is its.
+	runtime.LockOSThread()
 	nfq.KeeperMain()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := root().ExecuteContext(ctx)

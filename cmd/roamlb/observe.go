@@ -305,8 +305,12 @@ func printEvent(cmd *cobra.Command, kind, data string, o output) error {
 		}
 		fmt.Fprint(out, cell)
 	}
-	_, err := fmt.Fprintln(out)
-	return err
+	fmt.Fprintln(out)
+	if e.Diff != nil {
+		_, err := fmt.Fprintln(out, *e.Diff)
+		return err
+	}
+	return nil
 }
 
 // eventCells are an event's members that say something.

@@ -16,6 +16,7 @@ import (
 	"github.com/roamlb/roamlb/check"
 	"github.com/roamlb/roamlb/config"
 	"github.com/roamlb/roamlb/daemon"
+	"github.com/roamlb/roamlb/internal/loglimit"
 	"github.com/roamlb/roamlb/nft"
 )
 
@@ -34,7 +35,15 @@ func serveCommand() *cobra.Command {
 
 SIGHUP reads the file again and takes its services: all of them, or none and a
 log line that says why. When the daemon ends the kernel goes on balancing by
-itself; "roamlb flush" removes the table.`,
+itself; "roamlb flush" removes the table.
+
+The daemon gives up every capability but CAP_NET_ADMIN, and with Landlock the
+right to write outside the directories of its state and its socket. CAP_NET_RAW
+stays where it is ambient, or where the file has probes over ICMP. A "netns" in
+the file needs CAP_SYS_ADMIN until it is entered.
+
+Under systemd (Type=notify) it tells when it is ready, reloads and stops, and
+gives a sign of life where WatchdogSec asks for one.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), path) },
 	}
@@ -55,26 +64,33 @@ func serve(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := enterNetNS(file.NetNS); err != nil {
+	landlock, err := enterConfined(file)
+	if err != nil {
 		return err
 	}
+	return balance(ctx, path, file, landlock)
+}
+
+// balance runs the daemon in this process as it is. The file is that at path.
+func balance(ctx context.Context, path string, file *config.File, landlock int) error {
 	log := newLogger(file.Log)
 	log.Info("roamlb", "version", version, "config", path, "pid", os.Getpid())
+	sayConfined(log, file, landlock)
 	for _, r := range runChecks(ctx, file) {
-		if r.Status == check.Warn || r.Status == check.Fail {
+		// That the table is there without a daemon is so at every start but the first.
+		if r.Name != "own table" && (r.Status == check.Warn || r.Status == check.Fail) {
 			log.Warn("check", "name", r.Name, "status", r.Status, "found", r.Found, "fix", r.Fix)
 		}
 	}
 	d, err := daemon.New(daemon.Options{
-		File:   file,
-		Reload: func() (*config.File, error) { return loadConfig(path) },
-		HUP:    hangups(ctx),
-		Log:    log,
-		Checks: func(ctx context.Context, f *config.File) []check.Result { return runChecks(ctx, f) },
-		API:    serveAPI(log),
-		FirstToken: func(secret string) {
-			fmt.Fprintf(os.Stderr, "roamlb: the first token of the API, %q, shown this once: %s\n", "admin", secret)
-		},
+		File:       file,
+		Reload:     func() (*config.File, error) { return loadConfig(path) },
+		HUP:        hangups(ctx),
+		Log:        log,
+		Checks:     func(ctx context.Context, f *config.File) []check.Result { return runChecks(ctx, f) },
+		API:        serveAPI(log),
+		FirstToken: firstToken(),
+		Supervisor: supervisor(log),
 	})
 	if err != nil {
 		return err
@@ -130,9 +146,9 @@ func newLogger(c config.Log) *slog.Logger {
 	_ = level.UnmarshalText([]byte(c.Level))
 	opts := &slog.HandlerOptions{Level: level}
 	if c.Format == config.LogJSON {
-		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+		return slog.New(loglimit.New(slog.NewJSONHandler(os.Stderr, opts)))
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+	return slog.New(loglimit.New(slog.NewTextHandler(os.Stderr, opts)))
 }
 
 func flushCommand() *cobra.Command {
@@ -141,7 +157,8 @@ func flushCommand() *cobra.Command {
 		Use:   "flush",
 		Short: "Remove roamlb's nftables table from the kernel",
 		Long: `Remove roamlb's nftables table, and with it all that the kernel balances.
-The state on disk stays. A running daemon puts the table back.`,
+The state on disk stays. A running daemon puts the table back. Where the rules
+are the operator's ("nft: external") the table stays, and its maps are emptied.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			file, err := loadConfig(path)
@@ -159,6 +176,14 @@ The state on disk stays. A running daemon puts the table back.`,
 				return err
 			}
 			defer r.Close()
+			if file.NFT == config.NFTExternal {
+				r.SetExternal()
+				if err := r.Flush(); err != nil {
+					return fmt.Errorf("empty the maps: %w", err)
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), "roamlb's maps are empty; table inet "+nft.TableName+" is yours")
+				return nil
+			}
 			if err := r.Flush(); err != nil {
 				return fmt.Errorf("remove table: %w", err)
 			}

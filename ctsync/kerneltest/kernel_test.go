@@ -207,6 +207,18 @@ func TestLostEventsAreTold(t *testing.T) {
 	lab.WaitFor(t, 30*time.Second, "word of the loss", func() bool { return h.losses() > 0 })
 }
 
+// An operator learns of a full table by what it drops: the kernel must tell.
+func TestDroppedIsTold(t *testing.T) {
+	b := newBed(t)
+	b.create(flow(client(1), listener4, backend4, 7, ours))
+	if n, ok := b.kernel.Dropped(); n != 0 || !ok {
+		t.Errorf("%d packets were dropped, told %v; want none, and that they are counted", n, ok)
+	}
+	if got := b.dump(ours, ours); len(got) != 1 {
+		t.Errorf("a dump afterwards shows %d entries, want 1", len(got))
+	}
+}
+
 func TestTimeouts(t *testing.T) {
 	b := newBed(t)
 	if err := b.ns.SetSysctl("net.netfilter.nf_conntrack_udp_timeout", "17"); err != nil {

@@ -28,6 +28,10 @@ type Options struct {
 	Look Look      // how the show is written
 	Size Size      // how much is shown
 	Keep bool      // stay up after the show until ctx ends
+	// Front, where Keep is set, is the host's listener for the API and the
+	// dashboard, as [OpenFront] has opened it; nil for none. Run closes it.
+	Front     *os.File
+	Dashboard bool // whether there is one in this program
 	// Serve returns the command that serves a configuration file: the real
 	// daemon. It says "msg=serving" in its log, the standard error, once it
 	// balances. Run starts the command, perhaps several times.
@@ -67,6 +71,7 @@ type show struct {
 	bed      *bed // the network that roamlb balances
 	plain    *bed // the network that plain nftables balances
 	daemon   *daemon
+	front    *front      // lets the host's browsers in; nil for none
 	entries  *entryTable // conntrack of bed's load balancer
 	places   places      // of clients that are shown one by one
 	crowd    places      // of all others
@@ -140,7 +145,7 @@ func (s *show) open(ctx context.Context, cancel context.CancelCauseFunc) (err er
 	if s.dir, err = os.MkdirTemp("", "roamlb-demo-"); err != nil {
 		return err
 	}
-	if s.settings, err = newSettings(s.dir); err != nil {
+	if s.settings, err = newSettings(s.dir, s.opts.Keep); err != nil {
 		return err
 	}
 	var g errgroup.Group
@@ -165,6 +170,9 @@ func (s *show) open(ctx context.Context, cancel context.CancelCauseFunc) (err er
 	if err != nil {
 		return err
 	}
+	if err := s.openFront(); err != nil {
+		return err
+	}
 	s.text("Two networks made in %s; %q, process %d, serving after %s more.", span(made), "roamlb serve", s.daemon.pid(), span(took))
 	s.pause(ctx, 2*time.Second)
 	return nil
@@ -173,6 +181,9 @@ func (s *show) open(ctx context.Context, cancel context.CancelCauseFunc) (err er
 // close ends everything that open has made, as far as it came.
 func (s *show) close() error {
 	var errs []error
+	if s.front != nil {
+		errs = append(errs, s.front.close())
+	}
 	if s.daemon != nil {
 		errs = append(errs, s.daemon.stop())
 	}

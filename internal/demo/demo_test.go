@@ -17,9 +17,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/roamlb/roamlb/api"
 	"github.com/roamlb/roamlb/config"
 	roamlb "github.com/roamlb/roamlb/daemon"
-	"github.com/roamlb/roamlb/internal/lab"
 	"github.com/roamlb/roamlb/nfq"
 )
 
@@ -63,7 +63,17 @@ func serve(ctx context.Context, path, change string) error {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	d, err := roamlb.New(roamlb.Options{File: file, Log: log})
+	d, err := roamlb.New(roamlb.Options{
+		File: file, Log: log,
+		FirstToken: func(secret string) { fmt.Fprintln(os.Stderr, secret) },
+		API: func(ctx context.Context, d *roamlb.Daemon) error {
+			s, err := api.Listen(ctx, api.Options{File: d.File(), Daemon: d, Version: "test", Log: log})
+			if err != nil {
+				return err
+			}
+			return s.Run(ctx)
+		},
+	})
 	if err != nil {
 		return err
 	}
@@ -71,12 +81,13 @@ func serve(ctx context.Context, path, change string) error {
 }
 
 func showSmall(ctx context.Context) error {
-	if err := lab.Reexec(); err != nil {
+	front, err := enterLab()
+	if err != nil {
 		return err
 	}
 	before := goleak.IgnoreCurrent()
-	err := Run(ctx, Options{
-		Out: os.Stdout, Size: small,
+	err = Run(ctx, Options{
+		Out: os.Stdout, Size: small, Keep: front != nil, Front: front,
 		Serve: func(config string) *exec.Cmd { return exec.Command("/proc/self/exe", "serve", config) },
 	})
 	return errors.Join(err, goleak.Find(before))
@@ -155,7 +166,7 @@ func TestDaemonThatDoesNotStart(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	cmd, out, dir := demoProcess(t, "")
-	seen := make(chan struct{})
+	seen := make(chan string, 1)
 	cmd.Stdout = &trigger{text: []byte("\n2  "), seen: seen, buf: out}
 	cmd.Stderr = cmd.Stdout
 	if err := cmd.Start(); err != nil {
@@ -177,11 +188,11 @@ func TestInterrupt(t *testing.T) {
 	expectEmpty(t, dir)
 }
 
-// trigger keeps what is written and closes seen once that contains a text. It
-// is written to by one goroutine.
+// trigger keeps what is written, and sends all of it to seen, which has room for
+// one, once that contains a text. It is written to by one goroutine.
 type trigger struct {
 	text []byte
-	seen chan struct{}
+	seen chan string
 	buf  *bytes.Buffer
 	done bool
 }
@@ -190,7 +201,7 @@ func (w *trigger) Write(p []byte) (int, error) {
 	w.buf.Write(p)
 	if !w.done && bytes.Contains(w.buf.Bytes(), w.text) {
 		w.done = true
-		close(w.seen)
+		w.seen <- w.buf.String()
 	}
 	return len(p), nil
 }

@@ -4,57 +4,71 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
+	"regexp"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/roamlb/roamlb/internal/lab"
 )
 
-// What moves while the network stays up.
+// How often a backend of the game falls silent, and for how long: its health
+// checks take it down, and bring it back.
 const (
-	keepSessions = 8
-	keepEvery    = 125 * time.Millisecond // between datagrams: a session speaks once a second
-	keepMoves    = 24                     // of that many datagrams one comes from a new place
+	outageEvery = 100 * time.Second
+	outage      = 20 * time.Second
 )
 
 // keep leaves everything as it is, with a little traffic, until ctx ends.
 func (s *show) keep(ctx context.Context) error {
 	s.scene = 0
-	s.showHandles()
-	pool := make([]session, keepSessions)
-	at := make([]netip.AddrPort, keepSessions)
-	for i := range pool {
-		pool[i], at[i] = newSession(), s.crowd.fresh(i%2 == 1)
+	token, err := s.daemon.firstToken()
+	if err != nil {
+		return err
 	}
-	var sent, answered, misplaced, moved int
-	for ; ; sent++ {
-		i := sent % keepSessions
-		if sent%keepMoves == i*3 && sent >= keepMoves {
-			at[i] = moves[moved%len(moves)].apply(at[i], &s.crowd)
-			moved++
-		}
-		reply, _, err := s.bed.exchange(ctx, at[i], listener(vpnPort, at[i].Addr().Is6()), pool[i])
-		if err != nil {
-			return err
-		}
-		if by := answerer(reply); by >= 0 {
-			answered++
-			if by != s.settings.home(pool[i]) {
-				misplaced++
-			}
-		}
-		s.progress("%d sessions: %s datagrams, %s lost, %d misplaced, %s roams; Ctrl-C ends it",
-			keepSessions, count(sent+1), count(sent+1-answered), misplaced, count(moved))
-		sleep(ctx, keepEvery)
+	s.showHandles(token)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { s.fallSilent(ctx); return nil })
+	g.Go(func() error {
+		return newStroll(s.bed).run(ctx, func(sum strollSum) {
+			s.progress("%d sessions: %s sent, %s lost, %s to another backend; Ctrl-C ends it",
+				sum.sessions, count(sum.sent), count(sum.sent-sum.answered), count(sum.moved))
+		})
+	})
+	return g.Wait()
+}
+
+// fallSilent gives the health checks something to see.
+func (s *show) fallSilent(ctx context.Context) {
+	last := s.bed.servers[len(s.bed.servers)-1]
+	for ctx.Err() == nil {
+		sleep(ctx, outageEvery-outage)
+		last.game.SetSilent(true)
+		sleep(ctx, outage)
+		last.game.SetSilent(false)
 	}
 }
 
+// firstToken is the API's token that the first daemon wrote, once, to its log.
+func (d *daemon) firstToken() (string, error) {
+	text, err := os.ReadFile(d.settings.log)
+	if err != nil {
+		return "", err
+	}
+	return string(tokenPattern.Find(text)), nil
+}
+
+var tokenPattern = regexp.MustCompile(`rlb_[0-9A-Za-z_-]+`)
+
 // showHandles says how to look at the network and play with it.
-func (s *show) showHandles() {
+func (s *show) showHandles(token string) {
 	s.blank()
-	s.write(strong.of("The network stays up."), normal.of(" %d sessions go on and move every few seconds. Ctrl-C ends it.", keepSessions))
+	s.write(strong.of("The network stays up."), normal.of(" Sessions of three services go on and move. Ctrl-C ends it."))
 	s.blank()
+	if s.front != nil {
+		s.showFront(token)
+	}
 	s.text("In another terminal, as the same user, paste this first: two functions that run a command in the load balancer's " +
 		"namespace and in the clients'.")
 	s.code(enter("lb", s.bed.LB), enter("client", s.bed.Clients))
@@ -71,6 +85,22 @@ func (s *show) showHandles() {
 		fmt.Sprintf("%s explain %x --client 198.18.0.7:40000 --listener %s", program(), payload, to))
 	s.text("The daemon's log, its configuration, and how to read that again:")
 	s.code("tail -f "+s.settings.log, "cat "+s.settings.config, fmt.Sprintf("kill -HUP %d", s.daemon.pid()))
+}
+
+// showFront says how to get to the dashboard.
+func (s *show) showFront(token string) {
+	if s.opts.Dashboard {
+		s.text("The dashboard, for a browser on this host, and the token to sign in with:")
+	} else {
+		s.text("The dashboard is not built into this program: that needs Node 20.19 or newer, and \"make\". The API answers at the " +
+			"same place, with this token:")
+	}
+	s.code(s.front.url(), token)
+	if s.opts.Dashboard {
+		s.text("Things to try there: watch Roaming; drain a backend of vpn, and undo it; every %s backend %s of game falls silent, "+
+			"and its health checks notice.", span(outageEvery), serverName(len(weights)-1))
+		s.blank()
+	}
 }
 
 // program is the path of this program, as a shell finds it.

@@ -49,6 +49,7 @@ type bed struct {
 type server struct {
 	*lab.Echo
 	held atomic.Pointer[session]
+	game *lab.Echo // of another service, and can be silent by itself
 }
 
 func newBed() (b *bed, err error) {
@@ -60,7 +61,7 @@ func newBed() (b *bed, err error) {
 	for i, be := range b.Backends {
 		v := &server{}
 		var at []netip.AddrPort
-		for _, port := range []uint16{vpnPort, keptPort} {
+		for _, port := range []uint16{vpnPort, keptPort, tunnelPort} {
 			at = append(at, netip.AddrPortFrom(be.IPv4, port), netip.AddrPortFrom(be.IPv6, port))
 		}
 		v.Echo, err = lab.NewEcho(be.Namespace, lab.EchoOptions{
@@ -71,6 +72,9 @@ func newBed() (b *bed, err error) {
 			return nil, errors.Join(err, b.close())
 		}
 		b.servers = append(b.servers, v)
+		if v.game, err = be.Echo(gamePort, lab.EchoOptions{Number: serverName(i)[0]}); err != nil {
+			return nil, errors.Join(err, b.close())
+		}
 	}
 	return b, nil
 }
@@ -79,6 +83,9 @@ func (b *bed) close() error {
 	var errs []error
 	for _, v := range b.servers {
 		errs = append(errs, v.Close())
+		if v.game != nil {
+			errs = append(errs, v.game.Close())
+		}
 	}
 	return errors.Join(append(errs, b.clients.Close(), b.Close())...)
 }

@@ -46,8 +46,16 @@ func sessionOf(payload []byte) []byte {
 	return payload[keyOffset : keyOffset+keyLength]
 }
 
-// places hands out client addresses that nobody has had yet.
-type places struct{ last int }
+// places hands out client addresses that nobody has had yet, or not for a long
+// time: after the last one that there is the first one comes again.
+type places struct{ first, last int }
+
+// lastPlace is below the number of client addresses, and strollPlaces beyond
+// those that the show uses.
+const (
+	lastPlace    = 130_000
+	strollPlaces = 60_000
+)
 
 // ports is how many source ports are in use: each costs a socket.
 const ports = 32
@@ -55,7 +63,9 @@ const ports = 32
 // fresh returns a client of the family with an address and a port that are
 // not the last one's.
 func (p *places) fresh(v6 bool) netip.AddrPort {
-	p.last++
+	if p.last++; p.last > lastPlace {
+		p.last = p.first
+	}
 	if v6 {
 		return netip.AddrPortFrom(lab.ClientIPv6(p.last), port(p.last))
 	}

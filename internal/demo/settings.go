@@ -21,10 +21,15 @@ type settings struct {
 	view   *balancer.View // of the first service; the ring of both is the same
 }
 
-// newSettings writes the configuration file into a directory.
-func newSettings(dir string) (*settings, error) {
+// newSettings writes the configuration file into a directory. more is whether it
+// has what is only there while the network stays up.
+func newSettings(dir string, more bool) (*settings, error) {
 	s := &settings{config: filepath.Join(dir, "roamlb.yaml"), log: filepath.Join(dir, "roamlb.log"), socket: filepath.Join(dir, "roamlb.sock")}
-	text := configText(dir, s.socket, rand.Uint32()|1)
+	listen, text := "", ""
+	if more {
+		listen, text = apiAddress.String(), walkingText()
+	}
+	text = configText(dir, listen, s.socket, rand.Uint32()|1) + text
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -55,7 +60,7 @@ func (s *settings) sessionAt(home int) session {
 }
 
 // configText is the configuration file.
-func configText(dir, socket string, seed uint32) string {
+func configText(dir, listen, socket string, seed uint32) string {
 	var backends strings.Builder
 	for i, weight := range weights {
 		fmt.Fprintf(&backends, "\n      - {name: %s, addresses: [%s, %q], port: PORT, weight: %d}",
@@ -71,11 +76,10 @@ func configText(dir, socket string, seed uint32) string {
 			keyOffset, keyLength, seed, strings.ReplaceAll(backends.String(), "PORT", fmt.Sprint(port)))
 	}
 	return fmt.Sprintf(`# The configuration of "roamlb demo".
-api: {listen: "", socket: %q}
+api: {listen: %q, socket: %q}
 state: %q
 log: {keys: full} # these sessions are no secrets
-services:%s%s
-`, socket, filepath.Join(dir, "state.json"),
+services:%s%s`, listen, socket, filepath.Join(dir, "state.json"),
 		service("vpn", "", vpnPort),
 		service("kept", "\n    stale: never # the entry that a roamed session leaves stays till it expires", keptPort))
 }

@@ -35,10 +35,9 @@ func (n *Namespace) Down(link string) (up func() error, err error) {
 	}, nil
 }
 
-// DropAddress takes an address from a backend, and the kernel then its routes
-// where it was the last of its family. The function that it returns gives all
-// that back.
-func (n *Network) DropAddress(b *Backend, addr netip.Addr) (restore func() error, err error) {
+// DropAddresses takes its addresses from a backend, and the kernel then its
+// routes. The function that it returns gives all that back.
+func (n *Network) DropAddresses(b *Backend) (restore func() error, err error) {
 	l, err := b.link(uplink)
 	if err != nil {
 		return nil, err
@@ -46,9 +45,11 @@ func (n *Network) DropAddress(b *Backend, addr netip.Addr) (restore func() error
 	if restore, err = b.remember(l); err != nil {
 		return nil, err
 	}
-	prefix := netip.PrefixFrom(addr, addr.BitLen())
-	if err := b.routes.AddrDel(l, &netlink.Addr{IPNet: ipNet(prefix)}); err != nil {
-		return nil, fmt.Errorf("take %v from %s: %w", addr, b.name, err)
+	for _, addr := range []netip.Addr{b.IPv4, b.IPv6} {
+		prefix := netip.PrefixFrom(addr, addr.BitLen())
+		if err := b.routes.AddrDel(l, &netlink.Addr{IPNet: ipNet(prefix)}); err != nil {
+			return nil, fmt.Errorf("take %v from %s: %w", addr, b.name, err)
+		}
 	}
 	return restore, nil
 }

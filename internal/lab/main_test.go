@@ -2,6 +2,8 @@ package lab_test
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
@@ -41,11 +43,21 @@ func runProgram(program string) {
 			fmt.Println(err)
 		}
 	}
-	if err := lab.Reexec(); err != nil {
+	if err := lab.Reexec(listenerOutside(program)...); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
 	switch program {
+	case "files":
+		files := lab.TakeFiles()
+		l, err := net.FileListener(files[0])
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println("ready", lab.Inside() && len(lab.TakeFiles()) == 0)
+		fmt.Println(l.Addr())
+		greet(l)
 	case "exit":
 		os.Exit(7)
 	case "die":
@@ -62,6 +74,36 @@ func runProgram(program string) {
 	fmt.Println("ready", lab.Inside())
 	for {
 		fmt.Println(<-signals)
+	}
+}
+
+// listenerOutside is what a program takes along into the lab.
+func listenerOutside(program string) []*os.File {
+	if program != "files" || lab.Inside() {
+		return nil
+	}
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	f, err := l.File()
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	return []*os.File{f}
+}
+
+// greet says hello to whoever connects.
+func greet(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			os.Exit(1)
+		}
+		fmt.Fprintln(c, "hello")
+		c.Close()
 	}
 }
 

@@ -42,11 +42,14 @@ func Main(m interface{ Run() int }) {
 // ended it. An error says that there is no process inside, and how the host
 // can permit one.
 //
+// The process inside finds the files, open, with [TakeFiles]: a listener that
+// was opened outside still is the host's there. Reexec closes none of them.
+//
 // Call it first in main. The process inside has a process group of its own
 // and gets each SIGINT, SIGTERM, SIGHUP and SIGQUIT of its parent once, from
 // the terminal as from kill; it cannot read from the terminal. It is killed
 // when its parent dies.
-func Reexec() error {
+func Reexec(files ...*os.File) error {
 	here, err := currentNamespace()
 	if err != nil {
 		return err
@@ -54,7 +57,7 @@ func Reexec() error {
 	if isInside(here) {
 		return settle()
 	}
-	status, err := runInside(here)
+	status, err := runInside(here, files)
 	if err != nil {
 		return err
 	}
@@ -99,7 +102,7 @@ func settle() error {
 }
 
 // runInside starts the process inside, waits for it and returns its status.
-func runInside(mark string) (int, error) {
+func runInside(mark string, files []*os.File) (int, error) {
 	// The parent-death signal is sent when the thread that started the child
 	// ends, so this goroutine keeps its thread.
 	runtime.LockOSThread()
@@ -111,7 +114,7 @@ func runInside(mark string) (int, error) {
 			signal.Notify(signals, s)
 		}
 	}
-	cmd, err := startInside(mark)
+	cmd, err := startInside(mark, files)
 	if err != nil {
 		return 0, err
 	}
@@ -133,14 +136,14 @@ func runInside(mark string) (int, error) {
 
 // startInside starts the process inside, with the caller's rights if they
 // are enough and else in a user namespace.
-func startInside(mark string) (*exec.Cmd, error) {
+func startInside(mark string, files []*os.File) (*exec.Cmd, error) {
 	const own = unix.CLONE_NEWNET | unix.CLONE_NEWNS
-	cmd := insideCommand(mark, &syscall.SysProcAttr{Cloneflags: own})
+	cmd := insideCommand(mark, files, &syscall.SysProcAttr{Cloneflags: own})
 	err := cmd.Start()
 	// Not only ordinary users are refused: a container's root may lack
 	// CAP_SYS_ADMIN and still be allowed to make user namespaces.
 	if errors.Is(err, unix.EPERM) {
-		cmd = insideCommand(mark, &syscall.SysProcAttr{
+		cmd = insideCommand(mark, files, &syscall.SysProcAttr{
 			Cloneflags:  own | unix.CLONE_NEWUSER,
 			UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}},
@@ -153,14 +156,15 @@ func startInside(mark string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-func insideCommand(mark string, attr *syscall.SysProcAttr) *exec.Cmd {
+func insideCommand(mark string, files []*os.File, attr *syscall.SysProcAttr) *exec.Cmd {
 	// A group of its own keeps the terminal's signals away: they come through
 	// the parent, as others do, and so once.
 	attr.Setpgid = true
 	attr.Pdeathsig = unix.SIGKILL
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = os.Args
-	cmd.Env = append(os.Environ(), insideEnv+"="+mark)
+	cmd.Env = append(os.Environ(), insideEnv+"="+mark, fmt.Sprintf("%s=%d", filesEnv, len(files)))
+	cmd.ExtraFiles = files
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = attr
 	return cmd

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -115,6 +116,27 @@ func TestReexecDiesWithItsParent(t *testing.T) {
 				t.Errorf("a process inside lives: %v", err)
 			}
 		})
+	}
+}
+
+// Without the listener that it brings along nobody on the host reaches what the
+// demo runs inside.
+func TestReexecPassesFiles(t *testing.T) {
+	lines := startProgram(t, program("files"))
+	if !lines.Scan() {
+		t.Fatal(lines.Err())
+	}
+	// The tests are where the program was before: outside of its lab.
+	c, err := net.DialTimeout("tcp", lines.Text(), wait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(wait)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := bufio.NewReader(c).ReadString('\n'); got != "hello\n" {
+		t.Errorf("the process inside said %q (%v), want hello", got, err)
 	}
 }
 

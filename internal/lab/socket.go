@@ -104,11 +104,18 @@ const sendTries = 8
 // buffer is full. A datagram that the kernel refuses is left out; sent counts
 // the others and err is the first refusal.
 func (s *socket) send(b *batch, n int) (sent int, err error) {
+	sent, err = s.sendAll(b.headers[:n])
+	runtime.KeepAlive(b)
+	return sent, err
+}
+
+// sendAll is send for headers that need not be a batch's.
+func (s *socket) sendAll(headers []mmsghdr) (sent int, err error) {
 	next, tries := 0, 0
 	closed := s.conn.Write(func(fd uintptr) bool {
-		for next < n {
-			done, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.headers[next])),
-				uintptr(n-next), unix.MSG_DONTWAIT, 0, 0)
+		for next < len(headers) {
+			done, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&headers[next])),
+				uintptr(len(headers)-next), unix.MSG_DONTWAIT, 0, 0)
 			switch {
 			case errno == 0:
 				sent, next, tries = sent+int(done), next+int(done), 0
@@ -132,7 +139,7 @@ func (s *socket) send(b *batch, n int) (sent int, err error) {
 		}
 		return true
 	})
-	runtime.KeepAlive(b)
+	runtime.KeepAlive(headers)
 	if closed != nil {
 		return sent, fmt.Errorf("send: %w", os.ErrClosed)
 	}
