@@ -38,6 +38,10 @@ func (b *bed) startLoad(base, rate int) *load {
 	ctx, cancel := context.WithCancel(b.t.Context())
 	l := &load{b: b, rate: rate, base: base, cancel: cancel, stopped: make(chan struct{})}
 	go l.run(ctx)
+	b.t.Cleanup(func() { // of a test that fails before its end
+		cancel()
+		<-l.stopped
+	})
 	return l
 }
 
