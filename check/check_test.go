@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"testing"
 
@@ -177,19 +178,21 @@ func TestKernelVersion(t *testing.T) {
 // way where there is one.
 func TestFeatureResults(t *testing.T) {
 	r := make([]request, 1)
-	answers := []error{unix.ENOENT, nil, unix.EINVAL, unix.EOPNOTSUPP, unix.ENOENT, nil}
+	answers := []error{unix.ENOENT, nil, unix.EINVAL, unix.EOPNOTSUPP, unix.ENOENT, nil, unix.EINVAL, unix.ENOENT}
 	var got []Status
 	var how []string
 	for _, f := range []feature{
-		{ways: []way{{"first", r}, {"second", r}}},
-		{ways: []way{{"", r}}},
-		{ways: []way{{"", r}}, optional: true},
-		{ways: []way{{"", make([]request, 2)}}},
+		{ways: []way{{how: "first", requests: r}, {how: "second", requests: r}}},
+		{ways: []way{{requests: r}}},
+		{ways: []way{{requests: r}}, optional: true},
+		{ways: []way{{requests: make([]request, 2)}}},
+		{ways: []way{{requests: r, answer: unix.EINVAL}}},
+		{ways: []way{{requests: r, answer: unix.EINVAL}}},
 	} {
 		result := f.result(&answers)
 		got, how = append(got, result.Status), append(how, result.Found)
 	}
-	if want := []Status{OK, Fail, OK, Fail}; !slices.Equal(got, want) || how[0] != "second" || len(answers) != 0 {
+	if want := []Status{OK, Fail, OK, Fail, OK, Fail}; !slices.Equal(got, want) || how[0] != "second" || len(answers) != 0 {
 		t.Errorf("%v %q, want %v and the second way", got, how, want)
 	}
 }
@@ -205,8 +208,11 @@ func TestRehearse(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if diff := cmp.Diff([]bool{true, true, false, true, true, false}, taken(answers)); diff != "" {
+		if diff := cmp.Diff([]bool{true, true, false, true, false, false}, taken(answers)); diff != "" {
 			t.Errorf("taken (-want +got):\n%s", diff)
+		}
+		if !errors.Is(answers[4], unix.EINVAL) {
+			t.Errorf("a timeout object for nothing: %v, want EINVAL", answers[4])
 		}
 		return nil
 	})

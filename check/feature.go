@@ -35,6 +35,15 @@ type feature struct {
 type way struct {
 	how      string // shown where there are several
 	requests []request
+	answer   unix.Errno // of a kernel that has it, where that is not success
+}
+
+// lacks is why the kernel does not have it, by what it answered; nil where it does.
+func (w *way) lacks(err error) error {
+	if w.answer != 0 && errors.Is(err, w.answer) {
+		return nil
+	}
+	return err
 }
 
 // trial holds the names of what a rehearsed transaction makes.
@@ -44,9 +53,6 @@ type trial struct{ table, chain, dynamic string }
 // refused when a rule with them is added. A base chain would be seen by packets.
 func (t trial) featureList() []feature {
 	rule := func(es ...[]byte) []request { return []request{t.rule(es)} }
-	u16 := func(reg uint32, v uint16) []byte {
-		return encode(&expr.Immediate{Register: reg, Data: binary.NativeEndian.AppendUint16(nil, v)})
-	}
 	// register 1: eight bytes of the UDP payload; register 2: the zone
 	key, zone := encode(&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 9, Len: 8}), encode(&expr.Ct{Register: 2, Key: expr.CtKeyZONE})
 	dynset := func(op, timeout uint64) []byte {
@@ -65,41 +71,38 @@ func (t trial) featureList() []feature {
 			name: "nft queue", needs: "CONFIG_NFT_QUEUE, or CONFIG_NFT_COMPAT with CONFIG_NETFILTER_XT_TARGET_NFQUEUE",
 			lack: "no packet can be given to roamlb to decide",
 			ways: []way{
-				{"queue expression", rule(encode(&expr.Queue{Total: 1, Flag: expr.QueueFlagBypass}))},
+				{how: "queue expression", requests: rule(encode(&expr.Queue{Total: 1, Flag: expr.QueueFlagBypass}))},
 				// struct xt_NFQ_info_v3: queue, number of queues, flags (1: bypass)
-				{"xt target NFQUEUE", rule(encode(&expr.Target{Name: "NFQUEUE", Rev: 3, Info: &xt.Unknown{0, 0, 1, 0, 1, 0}}))},
+				{how: "xt target NFQUEUE", requests: rule(encode(&expr.Target{Name: "NFQUEUE", Rev: 3, Info: &xt.Unknown{0, 0, 1, 0, 1, 0}}))},
 			},
 		},
 		{
 			name: "nft ct zone", needs: "CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_ZONES", lack: "a session's packets cannot be bound to its backend",
-			// ct original zone set 1
-			ways: []way{{"", rule(u16(1, 1), nested("ct", func(a *netlink.AttributeEncoder) {
-				a.Uint32(unix.NFTA_CT_KEY, unix.NFT_CT_ZONE)
-				a.Uint32(unix.NFTA_CT_SREG, 1)
-				a.Uint8(unix.NFTA_CT_DIRECTION, 0) // IP_CT_DIR_ORIGINAL
-			}))}},
+			// Where a zone can be read it can be set. To try a rule that sets one
+			// would cost what waits in the queues, see nft's own probe.
+			ways: []way{{requests: rule(zone)}},
 		},
 		{
 			name: "nft dynamic maps", needs: "Linux 5.4", lack: "the kernel cannot learn sessions by itself",
 			// update @m { @th,72,64 timeout 30s : ct zone }; delete @m { ... }
-			ways: []way{{"", append(rule(key, zone, dynset(unix.NFT_DYNSET_OP_UPDATE, 30_000)), rule(key, zone, dynset(nftDynsetOpDelete, 0))...)}},
+			ways: []way{{requests: append(rule(key, zone, dynset(unix.NFT_DYNSET_OP_UPDATE, 30_000)), rule(key, zone, dynset(nftDynsetOpDelete, 0))...)}},
 		},
 		{
 			name: "nft jhash", needs: "CONFIG_NFT_HASH", lack: "the kernel cannot pick a backend when the daemon is away",
-			ways: []way{{"", rule(key, encode(&expr.Hash{SourceRegister: 1, DestRegister: 2, Length: 8, Modulus: 4093, Seed: 1, Type: expr.HashTypeJenkins}))}},
+			ways: []way{{requests: rule(key, encode(&expr.Hash{SourceRegister: 1, DestRegister: 2, Length: 8, Modulus: 4093, Seed: 1, Type: expr.HashTypeJenkins}))}},
 		},
 		{
 			name: "nft destroy element", needs: "Linux 6.3", optional: true, lack: "expired sessions are deleted one by one, which is slower",
-			ways: []way{{"", []request{t.destroyElement()}}},
+			ways: []way{{requests: []request{t.destroyElement()}}},
 		},
 		{
 			name: "nft log", needs: "CONFIG_NFT_LOG and CONFIG_NETFILTER_NETLINK_LOG", optional: true, lack: "services with datapath kernel are decided by the daemon",
 			// log group 29811
-			ways: []way{{"", rule(encode(&expr.Log{Key: 1 << unix.NFTA_LOG_GROUP, Group: balancer.LogGroup}))}},
+			ways: []way{{requests: rule(encode(&expr.Log{Key: 1 << unix.NFTA_LOG_GROUP, Group: balancer.LogGroup}))}},
 		},
 		{
 			name: "nft nat", needs: "CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NF_TABLES_INET, Linux 5.2", lack: "packets cannot be sent on to backends",
-			ways: []way{{"", append(rule(
+			ways: []way{{requests: append(rule(
 				encode(&expr.Immediate{Register: 1, Data: []byte{198, 51, 100, 1}}),
 				encode(&expr.Immediate{Register: 2, Data: []byte{0, 7}}),
 				encode(&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: 1, RegProtoMin: 2}),
@@ -107,29 +110,24 @@ func (t trial) featureList() []feature {
 		},
 		{
 			name: "nft reject", needs: "CONFIG_NFT_REJECT_INET", lack: "clients are not told when no backend can serve them",
-			ways: []way{{"", rule(encode(&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH}))}},
+			ways: []way{{requests: rule(encode(&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH}))}},
 		},
 		{
 			name: "nft ct event", needs: "CONFIG_NF_CONNTRACK_EVENTS", lack: "no answer to a roamed client is seen, and its old entry stays",
-			ways: []way{{"", rule(
+			ways: []way{{requests: rule(
 				encode(&expr.Immediate{Register: 1, Data: binary.NativeEndian.AppendUint32(nil, 1)}),
 				encode(&expr.Ct{Key: expr.CtKeyEVENTMASK, Register: 1, SourceRegister: true}),
 			)}},
 		},
 		{
 			name: "nft ct timeout", needs: "CONFIG_NF_CONNTRACK_TIMEOUT", lack: "services cannot have timeouts of their own",
-			ways: []way{{"", []request{t.timeoutObject()}}},
+			ways: []way{{requests: []request{t.timeoutObject()}, answer: unix.EINVAL}},
 		},
 	}
 }
 
-// features tries what our table is made of. Not beside a daemon: to take back a
-// rule that sets a zone makes the kernel drop what waits in the namespace's
-// queues. A daemon that runs has found all it needs.
+// features tries what our table is made of.
 func (h *host) features() []Result {
-	if h.daemon.running {
-		return skip("nftables", "not tried: %s, and the kernel would drop what waits in its queues", h.daemon)
-	}
 	t := trial{table: fmt.Sprintf("roamlb-check-%d", os.Getpid()), chain: "try", dynamic: "map"}
 	list := t.featureList()
 	all := []request{t.newTable(), t.newChain(), t.newDynamicMap()}
@@ -183,7 +181,7 @@ func (f feature) result(answers *[]error) Result {
 	var found string
 	var refused error
 	for _, w := range f.ways {
-		err := errors.Join((*answers)[:len(w.requests)]...)
+		err := w.lacks(errors.Join((*answers)[:len(w.requests)]...))
 		*answers = (*answers)[len(w.requests):]
 		switch {
 		case found != "":

@@ -45,15 +45,8 @@ func (p *prober) add(exprs [][]byte) int {
 	return len(p.reqs) - 1
 }
 
-// probe finds out what the kernel's nft can do, by trying it once. Where our
-// table is there, the kernel can set zones, and packets may wait in the
-// namespace's queues: they would be dropped with a rule that sets a zone, when
-// that is destroyed.
+// probe finds out what the kernel's nft can do, by trying it once.
 func probe(c *conn) (Features, error) {
-	there, err := c.hasTable(TableName)
-	if err != nil {
-		return Features{}, fmt.Errorf("%w (needs CAP_NET_ADMIN in this network namespace)", err)
-	}
 	p := &prober{table: fmt.Sprintf("roamlb-probe-%d", os.Getpid())}
 	p.reqs = []request{addTable(p.table), addChain(p.table, &Chain{Name: "try"})}
 	load := func(base expr.PayloadBase, off int) int {
@@ -62,14 +55,14 @@ func probe(c *conn) (Features, error) {
 	native, xt := p.add(queue(true, 0, 2)), p.add(queue(false, 0, 2))
 	must := []trial{
 		{feature: "jhash", needs: "CONFIG_NFT_HASH", at: p.add(join(encode(loadMark(0)), jhash(0, 1, 4, 7, 1)))},
+		// Where a zone can be read it can be set. A rule that sets one must not be
+		// tried: when it is refused, or undone, the kernel drops what waits in all
+		// queues of the namespace (nft_ct_set_destroy).
+		{feature: "ct zone", needs: "CONFIG_NF_CONNTRACK_ZONES", at: p.add(loadZone(0))},
 		{feature: "ct event set", needs: "CONFIG_NF_CONNTRACK_EVENTS", at: p.add(ctEvents())},
 		{feature: "reject at prerouting", needs: "CONFIG_NFT_REJECT_INET, Linux 5.9", at: p.add(reject())},
 		{feature: "loads of 60 bytes", needs: "Linux 4.1", at: p.add(encode(network(0, 0, keyBytes)))},
 		{feature: "@th loads from offset 255", needs: "Linux 3.13", at: load(expr.PayloadBaseTransportHeader, shortOffset)},
-	}
-	if !there {
-		one := encode(&expr.Immediate{Register: reg(0).nr(), Data: host16(1)})
-		must = append(must, trial{feature: "ct original zone set", needs: "CONFIG_NF_CONNTRACK_ZONES", at: p.add(join(one, zoneSet(0)))})
 	}
 	copies := p.add(copyTo(balancer.LogGroup, CopyNewFlow))
 	farTransport, farInner := load(expr.PayloadBaseTransportHeader, longOffset), load(payloadBaseInner, longOffset)

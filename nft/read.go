@@ -3,7 +3,6 @@ package nft
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -57,18 +56,6 @@ func read(c *conn, name string, shown *listing) (*Table, error) {
 		return nil, err
 	}
 	return t, t.readElements(c, shown)
-}
-
-// hasTable reports whether a table is there.
-func (c *conn) hasTable(name string) (there bool, err error) {
-	err = c.dumpWhole(msgGetTable, "list tables", nil, func(_ uint16, b []byte) {
-		a := parseAttrs(b)
-		there = there || a.str(unix.NFTA_TABLE_NAME) == name
-	})
-	if errors.Is(err, errInterrupted) {
-		err = nil // by what others did to their tables
-	}
-	return there, err
 }
 
 // readElements reads the elements of the maps that are not learned.
