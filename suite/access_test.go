@@ -11,6 +11,7 @@ import (
 // A service that is for some networks only must answer nobody else, whether or
 // not the daemon runs, and show its operator that others try.
 func TestAllowAndDeny(t *testing.T) {
+	atLeisure(t)
 	clients := map[string][2]netip.Addr{
 		"allowed":             {netip.MustParseAddr("198.18.3.3"), netip.MustParseAddr("2001:db8:f::3")},
 		"allowed, but denied": {netip.MustParseAddr("198.18.9.3"), netip.MustParseAddr("2001:db8:f:9::3")},

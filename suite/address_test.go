@@ -15,6 +15,7 @@ import (
 // A server gets another address: that is no other server, and its sessions stay
 // with it, whatever is on its way meanwhile.
 func TestBackendChangesItsAddress(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})
@@ -63,6 +64,7 @@ func TestBackendChangesItsAddress(t *testing.T) {
 // Servers that have only one family serve the clients of that one. A session
 // that roams to the other family and back finds its server again.
 func TestBackendsOfOneFamily(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})
@@ -113,6 +115,7 @@ func TestBackendsOfOneFamily(t *testing.T) {
 // Where others need the bits and zones that are ours by default, other ones
 // must do as well.
 func TestOtherMarksAndZones(t *testing.T) {
+	atLeisure(t)
 	const mask, zoneBase = 0x00ff0000, 30_000
 	b := newBed(t, bedOptions{})
 	text, err := os.ReadFile(b.configure(b.service()))

@@ -114,6 +114,7 @@ func (b *bed) explain(c *openapi.ClientWithResponses, src netip.AddrPort, payloa
 // do with it: of sessions new and known, of packets without a key, whatever the
 // pinning.
 func TestExplainAgreesWithTheDataPlane(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})
@@ -165,6 +166,7 @@ func TestExplainAgreesWithTheDataPlane(t *testing.T) {
 // Placing moves a live session with its next packet, and its old flow's entry
 // does not stay to catch others.
 func TestPlacingMovesASession(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service())
 	c := b.api()
@@ -351,6 +353,7 @@ func TestAcknowledgedChangesSurviveSIGKILL(t *testing.T) {
 
 // Everything that happens to a session is told to who follows the events.
 func TestEventsTellOfRoams(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service())
 	c := b.api()
@@ -377,6 +380,7 @@ func TestEventsTellOfRoams(t *testing.T) {
 
 // The counters of the kernel are those of real packets.
 func TestStatsCountFlows(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service())
 	n := 60

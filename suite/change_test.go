@@ -208,6 +208,7 @@ func (l *load) stopWithout(gone int) {
 
 // A backend whose drain time is over lets its sessions go.
 func TestDrainEnds(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service())
 	live := numbers(0, 100)

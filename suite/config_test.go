@@ -206,6 +206,7 @@ func (l *wrongLine) in(said string) bool {
 // Some members are settled when the daemon starts. A file that changes one is
 // refused as a whole: half of it in effect would be worse than none.
 func TestMembersThatNeedARestart(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service())
 	r := b.ruleset()
@@ -249,6 +250,7 @@ func TestMembersThatNeedARestart(t *testing.T) {
 // A backend's id must not come back while packets may still carry it. Who
 // leaves few bits for ids must be told when they are used up, and by what.
 func TestIDsRunOut(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	file := func(names ...string) string {
 		var lines strings.Builder

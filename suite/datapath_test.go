@@ -71,6 +71,7 @@ func TestDatapathChangesOffTheRing(t *testing.T) {
 // With datapath kernel no packet of a session waits for the daemon, and the
 // daemon knows of it all the same: a roam is seen, the old entry goes.
 func TestKernelDecidesAndTells(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service("datapath: kernel"))
 	n := scaled(500, 100)

@@ -122,6 +122,7 @@ func TestFlushRuleset(t *testing.T) {
 // What comes in while the table is away makes entries that translate nothing.
 // They would catch their clients' packets for as long as these keep trying.
 func TestFlowsThatBeganWithoutTheTable(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})
@@ -197,6 +198,7 @@ func vandals() []vandal {
 // Smaller harm is no smaller trouble: one rule or element that is not right
 // and some clients reach nobody, or a stranger's backend.
 func TestVandalism(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service())
 	r := b.ruleset()

@@ -84,6 +84,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 // A daemon that can open nothing more must go on with what it has, say what is
 // wrong, and be as before when it can.
 func TestOutOfDescriptors(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service(seeded))
 	pid := b.daemon.cmd.Process.Pid

@@ -143,6 +143,7 @@ func (b *bed) received() int {
 // max_sessions is a bound: those that were never answered go first, then those
 // unseen for longest, and traffic goes on.
 func TestMaxSessions(t *testing.T) {
+	atLeisure(t)
 	if kernelDecides() {
 		t.Skip("kernel lacks: evictions. Its maps are bounded, and what they hold ends by its timeout")
 	}

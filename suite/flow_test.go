@@ -49,6 +49,7 @@ func TestOneWayFlowIsSeenOnce(t *testing.T) {
 // Without anybody to serve them, clients must learn it at once, or nothing at
 // all if the operator says so.
 func TestNobodyServes(t *testing.T) {
+	atLeisure(t)
 	down := map[int]string{1: "admin: down", 2: "admin: down", 3: "admin: down"}
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
@@ -139,6 +140,7 @@ func TestFirstPacketsBackToBack(t *testing.T) {
 // The key may stand where nft cannot load it, or be too long for it: the
 // service works all the same, and says how.
 func TestKeysBeyondNFT(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service("key: {offset: 1, length: 64}"))
 	b.daemon.wait("the service says why", func(l logLine) bool { return l.str("pinning") == "flow" && l.str("reason") != "" })
@@ -154,6 +156,7 @@ func TestKeysBeyondNFT(t *testing.T) {
 
 // A key as deep in a large payload as one may stand: NFQUEUE copies that far.
 func TestKeyAtTheEndOfALargePayload(t *testing.T) {
+	atLeisure(t)
 	const offset, length = 65_400, 16
 	for _, pinning := range []string{"auto", "flow"} {
 		t.Run(pinning, func(t *testing.T) {

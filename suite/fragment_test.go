@@ -28,6 +28,7 @@ func deep(session, offset int) []byte {
 // Large datagrams come in fragments, of which the key is in one: whichever it
 // is, and in whatever order they come, the session stays.
 func TestFragments(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	offsets, pinnings := []int{1, 3000}, []string{"auto", "flow"}
 	var services []string

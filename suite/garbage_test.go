@@ -14,6 +14,7 @@ import (
 // Whatever the network delivers, the daemon must neither die nor stall: it is
 // in every client's way.
 func TestGarbage(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})

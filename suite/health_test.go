@@ -331,6 +331,7 @@ func TestBackendSilent(t *testing.T) {
 // A start must not give sessions to backends that are dead, nor take them from
 // those that are well.
 func TestStartWithDeadBackends(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.kill(2)
 	b.serve(b.service(probes("")))

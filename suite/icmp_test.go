@@ -41,6 +41,7 @@ func (k *icmpKind) packet(from netip.Addr, inner []byte) []byte {
 
 // ICMP errors must find their way through every kind of translation.
 func TestErrors(t *testing.T) {
+	atLeisure(t)
 	for _, lines := range [][]string{{"pinning: session"}, {"pinning: flow"}, {"pinning: session", "snat: masquerade"}} {
 		t.Run(fmt.Sprint(lines), func(t *testing.T) {
 			b := newBed(t, bedOptions{clients: lab.ClientOptions{ICMPErrors: true}})

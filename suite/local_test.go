@@ -61,6 +61,7 @@ func ask(b *bed, clients *lab.Clients, list []lab.Datagram) []int {
 // there as well. A session must stay wherever its client and its backend are,
 // and leave nothing behind.
 func TestClientsAndBackendsOnTheBalancer(t *testing.T) {
+	atLeisure(t)
 	for _, lines := range [][]string{{"pinning: session"}, {"pinning: flow"}, {"pinning: session", "snat: masquerade"}} {
 		t.Run(fmt.Sprint(lines), func(t *testing.T) {
 			b, here, _ := localBed(t, lines...)
@@ -107,6 +108,7 @@ func TestClientsAndBackendsOnTheBalancer(t *testing.T) {
 // A server that speaks first, to wake a client or to tell it something, must
 // be heard as the service: on whichever host the two are.
 func TestLocalSpeaksFirst(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b, here, local := localBed(t, "pinning: "+pinning)

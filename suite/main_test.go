@@ -87,7 +87,7 @@ func scaled(n, low int) int {
 	return max(low, int(float64(n)*f))
 }
 
-// atLeisure lets a test that mostly waits run beside others of the kind, when
+// atLeisure lets a test of little traffic, or that mostly waits, run beside others, when
 // those are done whose traffic is timed. An emulated kernel has no time for two.
 func atLeisure(t *testing.T) {
 	if !lab.Emulated() {

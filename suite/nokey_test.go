@@ -80,6 +80,7 @@ func (b *bed) view(name string) *balancer.View {
 // lost or strewn about: all of a source go to one backend, and to the same one
 // when the daemon is gone.
 func TestPacketsWithoutKeyGoBySource(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		for _, fallback := range []string{"source", "source-port"} {
 			t.Run(pinning+" "+fallback, func(t *testing.T) {
@@ -119,6 +120,7 @@ func TestPacketsWithoutKeyGoBySource(t *testing.T) {
 // A flow that is pinned by its first packet's key keeps its backend for the
 // packets without one, which are most in such protocols.
 func TestKeylessPacketsStayInTheirFlow(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service("pinning: flow", variants("source")))
 	elsewhere := 0
@@ -144,6 +146,7 @@ func TestKeylessPacketsStayInTheirFlow(t *testing.T) {
 // An operator who drops packets without a key, against scanners, must see none
 // of them at a backend, and all of the others.
 func TestPacketsWithoutKeyDropped(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})

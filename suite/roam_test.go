@@ -154,6 +154,7 @@ func (b *bed) deletedInTime(told, want int, limit time.Duration) {
 // Somebody who gets a roamed client's old address while its entry still stands
 // must reach his own backend. Plain conntrack sends him to the other's.
 func TestTakeover(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service("stale: never"))
 	n := scaled(200, 40)
@@ -200,6 +201,7 @@ func TestTakeover(t *testing.T) {
 
 // Gateways and proxies carry many sessions in one socket.
 func TestManySessionsInOneSocket(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service())
 	for _, v6 := range []bool{false, true} {

@@ -24,6 +24,7 @@ func tagged(session int, whose string) []byte { return append(payload(session, 0
 // ports for networks that block one. A client who uses both from one socket
 // must get each answer from the service that he asked.
 func TestServicesShareABackend(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})
@@ -56,6 +57,7 @@ func TestServicesShareABackend(t *testing.T) {
 // What a server of two services sends first could be of either. Under its own
 // address it must not leave: the client would answer there, past the balancer.
 func TestServerOfTwoServicesSpeaksFirst(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.serviceNamed("one", port), b.serviceNamed("two", port+1))
 	r := b.ruleset()
@@ -154,6 +156,7 @@ func TestDirectTalkBesideTheService(t *testing.T) {
 // they are masqueraded, from its own address: even from the port that the probe
 // has. Neither may get what is the other's.
 func TestProbesBesideMasqueradedClients(t *testing.T) {
+	atLeisure(t)
 	for _, pinning := range []string{"session", "flow"} {
 		t.Run(pinning, func(t *testing.T) {
 			b := newBed(t, bedOptions{})

@@ -45,6 +45,7 @@ const seeded = "seed: 4711"
 
 // A stolen session id, sent from elsewhere, must not cut the live client off.
 func TestSpoofDoesNotCutOff(t *testing.T) {
+	atLeisure(t)
 	const spoof = "spoof"
 	b := newBed(t, bedOptions{answer: func(_ int, p []byte) bool { return !bytes.HasSuffix(p, []byte(spoof)) }})
 	b.serve(b.service("confirm_timeout: 1s"))
@@ -104,6 +105,7 @@ func TestAttackerOnTheSameBackend(t *testing.T) {
 // Sessions behind one socket share an entry: who leaves must not take the
 // others' along, and the last one must not leave it behind.
 func TestSharedEntry(t *testing.T) {
+	atLeisure(t)
 	b := newBed(t, bedOptions{})
 	b.serve(b.service(seeded))
 	s := b.sessionsOn(2, 3, 0)
@@ -135,6 +137,7 @@ func TestSharedEntry(t *testing.T) {
 // daemon busy deleting. A turn that falls into the moment of a deletion can go
 // unnoticed, and with it that the session is shared: most must be noticed.
 func TestFlappingIsShared(t *testing.T) {
+	atLeisure(t)
 	const sessions = 4
 	b := newBed(t, bedOptions{})
 	b.serve(b.service("confirm_timeout: 1s"))
