@@ -53,7 +53,8 @@ func TestLinksAndAddressesComeAndGo(t *testing.T) {
 			time.Sleep(slow(100 * time.Millisecond))
 			got := chat.toll(func(backend int) bool { return c.all || backend == 1 })
 			t.Logf("%d datagrams, %d while it was away, %d lost", got.sent, meanwhile, got.cutLost)
-			if got.cutLost == 0 || got.cutLost > meanwhile+chatBurst || got.othersLost > 0 || got.moved > 0 || got.misplaced > 0 {
+			onTheirWay := 5 * chatBurst // when the link went
+			if got.cutLost == 0 || got.cutLost > meanwhile+onTheirWay || got.othersLost > 0 || got.moved > 0 || got.misplaced > 0 {
 				t.Errorf("%+v: want some lost of the %d that were sent meanwhile, and no session elsewhere", got, meanwhile)
 			}
 			for i, at := range b.place(live, 3_000_000) {
