@@ -74,7 +74,7 @@ test-user: program ## the data-plane tests as nobody (when root; else as you)
 
 # Left out: what takes an emulated kernel too long, and fuzz targets, to which all
 # kernels are the same.
-VM_LEAVE ?= ^Fuzz|TestRefusedPacketsAreHeeded|TestDriftUnderTraffic|TestKeepalivedPair|TestSessionTTL|TestDayOfRoaming|TestWrongFilesAreRefused|TestFirstPacketsBackToBack|TestDaemonIsConfined|TestManyChangesUnderTraffic|TestKilledAtRandomMoments|TestLinksAndAddressesComeAndGo|TestDrainEndsWhenNobodyIsLeft|TestStateThatCannotBeReadIsRefused|TestOutOfDescriptors|TestFloodOfSpoofedRoams|TestNewFlowsWhileTheAPIIsHammered|TestDrainOutlivesTheDaemon|TestSlowStart|TestAPIWithManyServices|TestAcknowledgedChanges|TestRoamsWhileTheDaemonHangs|TestNetlinkBuffersOverflow
+VM_LEAVE ?= ^Fuzz|TestRefusedPacketsAreHeeded|TestDriftUnderTraffic|TestKeepalivedPair|TestDayOfRoaming|TestDaemonIsConfined|TestManyChangesUnderTraffic|TestKilledAtRandomMoments|TestLinksAndAddressesComeAndGo|TestDrainEndsWhenNobodyIsLeft|TestStateThatCannotBeReadIsRefused|TestOutOfDescriptors|TestFloodOfSpoofedRoams|TestNewFlowsWhileTheAPIIsHammered|TestDrainOutlivesTheDaemon|TestSlowStart|TestAPIWithManyServices|TestAcknowledgedChanges|TestRoamsWhileTheDaemonHangs|TestNetlinkBuffersOverflow
 test-vm: export ROAMLB_VM = 1
 test-vm: export ROAMLB_SCALE ?= 0.1
 test-vm: program ## the data-plane tests under Debian's kernel in QEMU, at a tenth of the counts
