@@ -49,6 +49,7 @@ export function lookOf(kind: string): "" | "good" | "warn" | "bad" | "accent" {
     case "missed":
     case "keeper":
     case "takeover":
+    case "contested":
     case "reset":
       return "warn";
     case "roam":
@@ -67,6 +68,7 @@ export const kinds = [
   "takeover",
   "shared",
   "unshared",
+  "contested",
   "backend-state",
   "config-changed",
   "audit",

@@ -45,6 +45,7 @@ const titles: Record<string, string> = {
   takeover: "Its address carries another session now",
   shared: "Spoken by two clients in turns",
   unshared: "One client again",
+  contested: "Sent by many clients that nobody answers",
   audit: "Changed by hand",
 };
 
