@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/roamlb/roamlb/internal/confine"
+	"github.com/roamlb/roamlb/internal/lab"
 )
 
 // ordinary makes the daemon run as an ordinary user with CAP_NET_ADMIN. Where
@@ -75,9 +75,9 @@ func TestDaemonIsConfined(t *testing.T) {
 			}
 			pid := b.daemon.cmd.Process.Pid
 			checkConfined(t, "daemon", pid)
-			keepers := children(t, pid)
-			if len(keepers) != 1 {
-				t.Fatalf("the daemon has children %v, want its keeper", keepers)
+			keepers, err := lab.Children(pid)
+			if err != nil || len(keepers) != 1 {
+				t.Fatalf("the daemon has children %v (%v), want its keeper", keepers, err)
 			}
 			checkConfined(t, "keeper", keepers[0])
 
@@ -107,27 +107,4 @@ func checkConfined(t *testing.T, what string, pid int) {
 			t.Errorf("%s, %s: capabilities %v, no_new_privs %t", what, path, s.Permitted, s.NoNewPrivs)
 		}
 	}
-}
-
-// children are the processes that a process has started.
-func children(t *testing.T, pid int) (list []int) {
-	t.Helper()
-	paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue // a thread that has ended
-		}
-		for f := range strings.FieldsSeq(string(text)) {
-			child, err := strconv.Atoi(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			list = append(list, child)
-		}
-	}
-	return list
 }

@@ -1,8 +1,6 @@
 package suite
 
 import (
-	"bytes"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -12,16 +10,7 @@ import (
 // nft runs the real one on a script in the balancer's namespace.
 func (b *bed) nft(script string) {
 	b.t.Helper()
-	tool, err := exec.LookPath("nft")
-	if err != nil {
-		b.t.Skip("needs nft: install nftables")
-	}
-	var complaints bytes.Buffer
-	cmd := exec.Command(tool, "-f", "-")
-	cmd.Stdin, cmd.Stderr = strings.NewReader(script), &complaints
-	if err := b.LB.Run(cmd); err != nil {
-		b.t.Fatalf("nft: %v\n%s%s", err, script, complaints.String())
-	}
+	tool(b.t, b.LB, b.dir, script, "nftables", "nft", "-f", "-")
 }
 
 // meddling is what others do with nft to the table of a service under traffic,

@@ -39,15 +39,8 @@ func (b *bed) nativeQueue() {
 // nothing to say.
 func (b *bed) nftFile(args ...string) {
 	b.t.Helper()
-	tool, err := exec.LookPath("nft")
-	if err != nil {
-		b.t.Skip("needs nft: install nftables")
-	}
-	var said bytes.Buffer
-	cmd := exec.Command(tool, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = b.dir, &said, &said
-	if err := b.LB.Run(cmd); err != nil || said.Len() > 0 {
-		b.t.Fatalf("nft %v: %v\n%s", args, err, said.String())
+	if said := tool(b.t, b.LB, b.dir, "", "nftables", "nft", args...); said != "" {
+		b.t.Fatalf("nft %v says\n%s", args, said)
 	}
 }
 

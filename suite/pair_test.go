@@ -1,7 +1,6 @@
 package suite
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
@@ -117,17 +116,7 @@ func (p *pair) plug(n *lab.Namespace, wire string, addrs ...string) {
 
 func (p *pair) ip(n *lab.Namespace, args ...string) string {
 	p.t.Helper()
-	tool, err := exec.LookPath("ip")
-	if err != nil {
-		p.t.Skip("needs ip: install iproute2")
-	}
-	var said bytes.Buffer
-	cmd := exec.Command(tool, args...)
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := n.Run(cmd); err != nil {
-		p.t.Fatalf("ip %v in %s: %v\n%s", args, n.Name(), err, said.String())
-	}
-	return said.String()
+	return tool(p.t, n, p.dir, "", "iproute2", "ip", args...)
 }
 
 // serve starts a daemon on both nodes with the same services.
