@@ -8,6 +8,7 @@ import { still, type Rates } from "../live/rates.ts";
 import { useStore } from "../live/store.ts";
 import { Fact, Facts } from "../parts/facts.tsx";
 import { Heading } from "../parts/heading.tsx";
+import { SearchField } from "../parts/searchfield.tsx";
 import { ServiceTable } from "../parts/services.tsx";
 import { Loading } from "../parts/states.tsx";
 
@@ -92,17 +93,7 @@ function Now({ live: { stats, before, look } }: { live: Live }) {
               {wrong > 0 && `, ${String(wrong)} not well`}
             </span>
           </h2>
-          <label class="inline-field">
-            <span class="visually-hidden">Filter services</span>
-            <input
-              type="search"
-              placeholder="Filter services"
-              value={filter}
-              onInput={(event) => {
-                setFilter(event.currentTarget.value);
-              }}
-            />
-          </label>
+          <SearchField label="Filter services" value={filter} onValue={setFilter} />
         </div>
         <ServiceTable services={stats.services} before={before} look={look} filter={filter} />
       </section>

@@ -4,6 +4,7 @@ import { live } from "../live/stats.ts";
 import { useStore } from "../live/store.ts";
 import { WriteLink } from "../parts/button.tsx";
 import { Heading } from "../parts/heading.tsx";
+import { SearchField } from "../parts/searchfield.tsx";
 import { ServiceTable } from "../parts/services.tsx";
 import { Loading } from "../parts/states.tsx";
 
@@ -20,17 +21,7 @@ export function Services() {
           New service
         </WriteLink>
       </Heading>
-      <label class="inline-field">
-        <span class="visually-hidden">Filter services</span>
-        <input
-          type="search"
-          placeholder="Filter services"
-          value={filter}
-          onInput={(event) => {
-            setFilter(event.currentTarget.value);
-          }}
-        />
-      </label>
+      <SearchField label="Filter services" value={filter} onValue={setFilter} />
       {now === null ? (
         <Loading />
       ) : (

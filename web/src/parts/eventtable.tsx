@@ -5,6 +5,7 @@ import { lookOf } from "../lib/eventfilter.ts";
 import { count, duration, time } from "../lib/format.ts";
 import { shortKey } from "../lib/hex.ts";
 import { href } from "../lib/route.ts";
+import { More } from "./more.tsx";
 import { Empty } from "./states.tsx";
 import { TableBox } from "./tablebox.tsx";
 
@@ -39,19 +40,13 @@ export function EventTable({ events }: { events: readonly Happening[] }) {
           </tbody>
         </table>
       </TableBox>
-      {events.length > shown && (
-        <p class="more">
-          <button
-            type="button"
-            onClick={() => {
-              setShown(shown + page);
-            }}
-          >
-            More
-          </button>{" "}
-          {count(shown)} of {count(events.length)} are shown
-        </p>
-      )}
+      <More
+        shown={shown}
+        of={events.length}
+        onMore={() => {
+          setShown(shown + page);
+        }}
+      />
     </>
   );
 }

@@ -5,6 +5,7 @@ import { count, rate } from "../lib/format.ts";
 import { href } from "../lib/route.ts";
 import { stateOf, worstFirst } from "../lib/state.ts";
 import { serviceRates, type Look } from "../live/rates.ts";
+import { More } from "./more.tsx";
 import { Empty } from "./states.tsx";
 import { WriteLink } from "./button.tsx";
 import { TableBox } from "./tablebox.tsx";
@@ -70,19 +71,13 @@ export function ServiceTable({ services, before, look, filter }: Props) {
           </tbody>
         </table>
       </TableBox>
-      {found.length > shown && (
-        <p class="more">
-          <button
-            type="button"
-            onClick={() => {
-              setShown(shown + page);
-            }}
-          >
-            More
-          </button>{" "}
-          {shown} of {found.length} are shown
-        </p>
-      )}
+      <More
+        shown={shown}
+        of={found.length}
+        onMore={() => {
+          setShown(shown + page);
+        }}
+      />
     </>
   );
 }

@@ -4,6 +4,7 @@ import { RulesetReader, type RuleLine } from "../../lib/ruleset.ts";
 import { configVersion } from "../../live/connection.ts";
 import { useStore } from "../../live/store.ts";
 import { Heading } from "../../parts/heading.tsx";
+import { SearchField } from "../../parts/searchfield.tsx";
 import { Empty, Loading } from "../../parts/states.tsx";
 import { Explanation } from "./explanation.tsx";
 import { RuleList } from "./list.tsx";
@@ -76,18 +77,15 @@ export function Ruleset() {
           Read again
         </button>
       </Heading>
-      <label class="inline-field">
-        <span class="visually-hidden">Find</span>
-        <input
-          type="search"
-          placeholder="Find a chain, a map, an address…"
-          value={find}
-          onInput={(event) => {
-            setFind(event.currentTarget.value);
-            setAt(0);
-          }}
-        />
-      </label>
+      <SearchField
+        label="Find"
+        placeholder="Find a chain, a map, an address…"
+        value={find}
+        onValue={(text) => {
+          setFind(text);
+          setAt(0);
+        }}
+      />
       {failed !== "" && (
         <p class="notice bad" role="alert">
           The ruleset could not be read: {failed}
