@@ -108,7 +108,7 @@ func Run(ctx context.Context, opts Options) error {
 	if r.view, err = newView(); err != nil {
 		return err
 	}
-	r.contenders = contenders(r.view, opts.IPVS)
+	r.contenders = contenders(r.view, &opts)
 	r.results.Machine = thisMachine()
 	r.results.Taken, r.results.Rounds, r.results.Size = r.begun.UTC().Truncate(time.Second), opts.Rounds, opts.Size
 	fmt.Fprintf(opts.Out, "%s\n", r.results.Machine)

@@ -34,9 +34,17 @@ const (
 // allContenders is the order of tables.
 var allContenders = []string{dnat, hash, session, flow, kernel, simple, ipvsMH, ipvsSH}
 
+// startUp is how long roamlb is busy with its start: it compares with conntrack,
+// which is still empty, twice.
+const startUp = 2 * time.Second
+
 // contenders are all of them, with IPVS or not: not every kernel has it, and
 // to ask for it loads its modules.
-func contenders(v *balancer.View, withIPVS bool) []contender {
+func contenders(v *balancer.View, opts *Options) []contender {
+	wait := startUp
+	if opts.Smoke {
+		wait = 0
+	}
 	list := []contender{
 		{name: dnat, about: "plain nft DNAT to one backend", home: first, start: func(b *bed) (*running, error) {
 			return &running{}, addDNAT(b.net.LB)
@@ -44,9 +52,9 @@ func contenders(v *balancer.View, withIPVS bool) []contender {
 		{name: hash, about: "nft jhash of the key into a map, in the kernel", home: homeOf, start: func(b *bed) (*running, error) {
 			return &running{}, addHash(b.net.LB, v)
 		}},
-		{name: session, about: "roamlb, session pinning", home: homeOf, start: roamlb()},
-		{name: flow, about: "roamlb, flow pinning", home: homeOf, start: roamlb("pinning: flow")},
-		{name: kernel, about: "roamlb, session pinning, datapath kernel", home: homeOf, start: roamlb("datapath: kernel")},
+		{name: session, about: "roamlb, session pinning", home: homeOf, start: roamlb(wait)},
+		{name: flow, about: "roamlb, flow pinning", home: homeOf, start: roamlb(wait, "pinning: flow")},
+		{name: kernel, about: "roamlb, session pinning, datapath kernel", home: homeOf, start: roamlb(wait, "datapath: kernel")},
 		{name: simple, about: "go-nfqueue, one callback and one verdict a packet", home: homeOf, start: func(b *bed) (*running, error) {
 			if err := addCallback(b.net.LB); err != nil {
 				return nil, err
@@ -55,7 +63,7 @@ func contenders(v *balancer.View, withIPVS bool) []contender {
 			return &running{child: c}, err
 		}},
 	}
-	if !withIPVS {
+	if !opts.IPVS {
 		return list
 	}
 	for name, scheduler := range map[string]string{ipvsMH: "mh", ipvsSH: "sh"} {
@@ -69,14 +77,15 @@ func contenders(v *balancer.View, withIPVS bool) []contender {
 func first(*balancer.View, int) uint8    { return 1 }
 func anywhere(*balancer.View, int) uint8 { return 0 }
 
-// roamlb starts the daemon with further members of the service.
-func roamlb(members ...string) func(*bed) (*running, error) {
+// roamlb starts the daemon with further members of the service, and waits.
+func roamlb(wait time.Duration, members ...string) func(*bed) (*running, error) {
 	return func(b *bed) (*running, error) {
 		path, err := writeConfig(b.dir, configText(b.dir, append(members, b.members...)...))
 		if err != nil {
 			return nil, err
 		}
 		c, err := startChild(b.net.LB, b.dir, "serve", path)
+		time.Sleep(wait)
 		return &running{child: c, daemon: true}, err
 	}
 }
