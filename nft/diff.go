@@ -13,9 +13,11 @@ type plan struct {
 	fill   [][]request // each a transaction of its own
 	made   []string    // maps that fill makes
 	change []request
-	// drops says that the change destroys a rule that sets a zone, or a timeout
-	// object. The kernel (6.18.y, and what was backported from it) then drops
-	// what waits in the namespace's queues: packets there may still refer to it.
+	// drops says that the change destroys a rule that sets a zone, a timeout
+	// object or a base chain. The kernel (the first two: 6.18.y, and what was
+	// backported from it) then drops what waits in the namespace's queues:
+	// packets there may still refer to it. What waits when a base chain comes
+	// may meet another one twice.
 	drops bool
 }
 
@@ -45,6 +47,7 @@ func diff(have, want *Table) *plan {
 		}
 		if indexHave.chains[c.Name] == nil {
 			p.change = append(p.change, addChain(want.Name, c))
+			p.drops = p.drops || c.Hook != nil
 		}
 	}
 	for _, c := range want.Chains {
@@ -236,8 +239,7 @@ func hasInterval(es []Element, w Element) bool {
 	return false
 }
 
-// remove takes away what is no longer wanted. Base chains have no place here:
-// the wanted table always holds all of ours, and one of others' goes.
+// remove takes away what is no longer wanted.
 func (p *plan) remove(have *Table, want index) {
 	for _, c := range have.Chains {
 		if want.chains[c.Name] == nil {
