@@ -128,8 +128,9 @@ bench-vm: export ROAMLB_VM = 1
 bench-vm: need-go ## the same under Debian's kernel in QEMU, beside IPVS
 	CGO_ENABLED=0 $(build_bench)
 	@bash -o pipefail -c 'scripts/stock-kernel.sh -t 7200 -- ./bin/bench -vm -rounds $(or $(ROUNDS),7) \
-	$(if $(ONLY),-only $(ONLY)) -json /dev/stdout | tee bin/bench-vm.log'
+	$(if $(ONLY),-only $(ONLY)) -json - | tee bin/bench-vm.log'
 	@sed -n '/^{$$/,/^}$$/p' bin/bench-vm.log >bin/bench-vm.json
+	@test -s bin/bench-vm.json || { rm bin/bench-vm.json; echo 'bench-vm: no results in bin/bench-vm.log' >&2; exit 1; }
 
 cover: need-go ## coverage of every package; cover.out for "go tool cover -html"
 	go test -count=1 -timeout 5m -coverprofile=cover.out $(PKGS)

@@ -161,9 +161,9 @@ func (s *Sync) ClientFlow(client, listener netip.AddrPort) (backend uint16, ok b
 func (s *Sync) Missed() { s.missed.Store(true) }
 
 // Run follows conntrack, deletes stale entries and reconciles until ctx ends;
-// then it returns nil. It is called once.
+// then it returns nil. It is called once. Who has put the first services into
+// the kernel calls Reconcile.
 func (s *Sync) Run(ctx context.Context) error {
-	s.Reconcile()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, task := range []func(context.Context){s.follow, s.listen, s.deleteStale, s.compare, s.takeOver, s.renew} {
 		g.Go(func() error { task(ctx); return nil })
@@ -202,6 +202,7 @@ func (s *Sync) step() bool {
 		s.toldAt = now
 		s.tellLosses()
 		s.makeGood(now)
+		s.inbox.letGo(&s.batch)
 		s.core.tellEvicted()
 		s.dropLoaded()
 	}

@@ -93,14 +93,10 @@ func (c *compiler) hooks(steered bool) {
 func both(rule func(v6 bool) Rule) []Rule { return []Rule{rule(false), rule(true)} }
 
 // dispatchRules send packets to a listener to its service's chain. To find one
-// in a map takes as long as several comparisons: of few listeners, whose chains
-// the maps hold then, each has a rule.
+// in a map takes as long as several comparisons: of few listeners each has a rule.
 func (c *compiler) dispatchRules(comment string, maps [2]*Map, when [][]byte) []Rule {
 	if !c.few {
-		return both(func(v6 bool) Rule {
-			// WHEN ip daddr . udp dport vmap @MAP
-			return Rule{Comment: comment, Exprs: join(when, udp(v6), dest(v6), vmap(maps[fam(v6)].Name))}
-		})
+		return c.mapRules(comment, maps, when)
 	}
 	var rules []Rule
 	for _, v6 := range []bool{false, true} {
@@ -114,6 +110,15 @@ func (c *compiler) dispatchRules(comment string, maps [2]*Map, when [][]byte) []
 	return rules
 }
 
+// mapRules send packets to a listener to its service's chain by a map. A chain
+// that sets a zone itself has these always: see plan.drops.
+func (c *compiler) mapRules(comment string, maps [2]*Map, when [][]byte) []Rule {
+	return both(func(v6 bool) Rule {
+		// WHEN ip daddr . udp dport vmap @MAP
+		return Rule{Comment: comment, Exprs: join(when, udp(v6), dest(v6), vmap(maps[fam(v6)].Name))}
+	})
+}
+
 func (c *compiler) steerRules() []Rule {
 	rules := c.dispatchRules("to a service", c.steer, nil)
 	return append(rules, both(func(v6 bool) Rule { return c.errorsRule(v6, errorsChain) })...)
@@ -122,7 +127,7 @@ func (c *compiler) steerRules() []Rule {
 func (c *compiler) bindRules() []Rule {
 	m := c.marks
 	rules := []Rule{{Comment: "not ours, or decided", Exprs: join(markIs(m.Miss(), 0), accept())}}
-	rules = append(rules, c.dispatchRules("of an unknown session", c.bind, nil)...)
+	rules = append(rules, c.mapRules("of an unknown session", c.bind, nil)...)
 	return append(
 		rules,
 		Rule{Comment: "the flow that an error is about", Exprs: join(markHas(m.Fresh()), markMasked(0, m.Mask), lookup(0, 0, c.zones.Name), zoneSet(0))},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -21,7 +22,7 @@ type Options struct {
 	Only   []string // experiments; empty: all
 	Among  []string // contenders; empty: all
 	// JSON and Document are files to write: the results, and the page about
-	// them, with its plot beside it. Empty: none.
+	// them, with its plot beside it. Empty: none. JSON "-": to Out.
 	JSON, Document string
 	// Beside is results of a kernel that has IPVS, for figures that this one
 	// cannot tell of. Nil: none.
@@ -202,7 +203,16 @@ func (r *runner) each(names []string, do func(contender) (Sample, error)) error 
 // write writes the files.
 func (r *runner) write() error {
 	if path := r.opts.JSON; path != "" {
-		if err := r.results.write(path); err != nil {
+		text, err := r.results.text()
+		if err != nil {
+			return err
+		}
+		if path == "-" {
+			_, err = r.opts.Out.Write(text)
+		} else {
+			err = os.WriteFile(path, text, 0o644)
+		}
+		if err != nil {
 			return err
 		}
 	}

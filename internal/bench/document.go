@@ -73,7 +73,8 @@ Measured %s on %s, in %d rounds.
 
 All contenders run on one machine, in network namespaces: clients, the load
 balancer, three backends. Each measurement has a network, conntrack entries and
-a daemon of its own, and begins when the machine has come to rest. In a round
+a daemon of its own, and begins when the machine has come to rest and the daemon
+is done with its start, which compares with conntrack. In a round
 each contender has its turn, in an order that changes; what the machine does
 otherwise meets all alike, so the ratios within a round say more than the rates.
 

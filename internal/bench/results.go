@@ -34,13 +34,10 @@ func ReadResults(path string) (Results, error) {
 	return r, nil
 }
 
-// write writes the results.
-func (r *Results) write(path string) error {
+// text is the results as JSON.
+func (r *Results) text() ([]byte, error) {
 	text, err := json.MarshalIndent(r, "", "\t")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
+	return append(text, '\n'), err
 }
 
 // WritePage writes the page about the results, and its plot beside it. beside

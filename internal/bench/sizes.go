@@ -76,8 +76,10 @@ func (r *runner) sized(ctx context.Context, c contender, n int) (values map[stri
 // take, and stops the contender.
 func (t *trial) among(ctx context.Context, before memories, count int) (values map[string]float64, err error) {
 	defer func() { err = errors.Join(err, t.running.stop()) }()
+	// A million are known, and measured, before conntrack is compared with again.
+	const quickly = 60_000
 	n := t.train.Len()
-	if err := t.introduce(ctx, unlimited); err != nil {
+	if err := t.introduce(ctx, quickly); err != nil {
 		return nil, err
 	}
 	if values, err = t.run(ctx, 0, count, unlimited); err != nil {

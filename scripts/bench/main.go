@@ -37,7 +37,7 @@ func run(ctx context.Context) error {
 	only := flags.String("only", "", "experiments, separated by commas (all)")
 	among := flags.String("among", "", "contenders, separated by commas (all)")
 	rest := flags.Duration("rest", -1, "wait for the machine to rest for at most this long before each measurement")
-	flags.StringVar(&opts.JSON, "json", "", "write the results to this `file`")
+	flags.StringVar(&opts.JSON, "json", "", "write the results to this `file`; -: where the table goes")
 	flags.StringVar(&opts.Document, "document", "", "write the page about them to this `file`, and its plot beside it")
 	from := flags.String("from", "", "measure nothing: print and write what the results in this `file` say")
 	beside := flags.String("beside", "", "results of bench -vm in this `file`, for the page and the figures against IPVS")
