@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/nftables"
 
 	"github.com/roamlb/roamlb/balancer"
 	"github.com/roamlb/roamlb/internal/lab"
@@ -224,11 +227,11 @@ func TestRoamAfterRestart(t *testing.T) {
 
 			r := b.ruleset()
 			waitFor(t, 10*time.Second, "the daemon has taken over what the kernel knows", func() bool {
-				left := 0
-				for _, m := range r.learned() {
-					left += len(r.elements(m))
-				}
-				return left <= n // those that have spoken may be there again
+				return !slices.ContainsFunc(r.learned(), func(m string) bool {
+					return slices.ContainsFunc(r.elements(m), func(e nftables.SetElement) bool {
+						return slices.ContainsFunc(away, func(s int) bool { return bytes.Equal(e.Key, keyOf(payload(s, 0))) })
+					})
+				})
 			})
 			b.stay("heard since", awayHome, from(20000, away, 1))
 			b.stay("and roamed", awayHome, from(20002, away, 2))
