@@ -15,6 +15,7 @@ type contender struct {
 	name  string // as results and tables call it
 	about string // for people
 	start func(*bed) (*running, error)
+	busy  time.Duration                             // how long it is, behind its start
 	home  func(v *balancer.View, session int) uint8 // the backend where a session belongs; 0 for any
 }
 
@@ -41,9 +42,9 @@ const startUp = 2 * time.Second
 // contenders are all of them, with IPVS or not: not every kernel has it, and
 // to ask for it loads its modules.
 func contenders(v *balancer.View, opts *Options) []contender {
-	wait := startUp
+	busy := startUp
 	if opts.Smoke {
-		wait = 0
+		busy = 0
 	}
 	list := []contender{
 		{name: dnat, about: "plain nft DNAT to one backend", home: first, start: func(b *bed) (*running, error) {
@@ -52,9 +53,9 @@ func contenders(v *balancer.View, opts *Options) []contender {
 		{name: hash, about: "nft jhash of the key into a map, in the kernel", home: homeOf, start: func(b *bed) (*running, error) {
 			return &running{}, addHash(b.net.LB, v)
 		}},
-		{name: session, about: "roamlb, session pinning", home: homeOf, start: roamlb(wait)},
-		{name: flow, about: "roamlb, flow pinning", home: homeOf, start: roamlb(wait, "pinning: flow")},
-		{name: kernel, about: "roamlb, session pinning, datapath kernel", home: homeOf, start: roamlb(wait, "datapath: kernel")},
+		{name: session, about: "roamlb, session pinning", home: homeOf, start: roamlb(), busy: busy},
+		{name: flow, about: "roamlb, flow pinning", home: homeOf, start: roamlb("pinning: flow"), busy: busy},
+		{name: kernel, about: "roamlb, session pinning, datapath kernel", home: homeOf, start: roamlb("datapath: kernel"), busy: busy},
 		{name: simple, about: "go-nfqueue, one callback and one verdict a packet", home: homeOf, start: func(b *bed) (*running, error) {
 			if err := addCallback(b.net.LB); err != nil {
 				return nil, err
@@ -74,18 +75,26 @@ func contenders(v *balancer.View, opts *Options) []contender {
 	return list
 }
 
+// started starts the contender and waits until it is done with that.
+func (c *contender) started(b *bed) (*running, error) {
+	r, err := c.start(b)
+	if err == nil {
+		time.Sleep(c.busy)
+	}
+	return r, err
+}
+
 func first(*balancer.View, int) uint8    { return 1 }
 func anywhere(*balancer.View, int) uint8 { return 0 }
 
-// roamlb starts the daemon with further members of the service, and waits.
-func roamlb(wait time.Duration, members ...string) func(*bed) (*running, error) {
+// roamlb starts the daemon with further members of the service.
+func roamlb(members ...string) func(*bed) (*running, error) {
 	return func(b *bed) (*running, error) {
 		path, err := writeConfig(b.dir, configText(b.dir, append(members, b.members...)...))
 		if err != nil {
 			return nil, err
 		}
 		c, err := startChild(b.net.LB, b.dir, "serve", path)
-		time.Sleep(wait)
 		return &running{child: c, daemon: true}, err
 	}
 }

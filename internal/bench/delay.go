@@ -38,7 +38,7 @@ func (r *runner) delayOf(ctx context.Context, c contender) (values map[string]fl
 	if err != nil {
 		return nil, err
 	}
-	sys, err := c.start(b)
+	sys, err := c.started(b)
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func (r *runner) roamsOf(ctx context.Context, c contender) (values map[string]fl
 	if err := b.answer(w.arrive); err != nil {
 		return nil, err
 	}
-	sys, err := c.start(b)
+	sys, err := c.started(b)
 	if err != nil {
 		return nil, err
 	}

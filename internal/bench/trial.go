@@ -29,7 +29,7 @@ func newTrial(c contender, v *balancer.View, list [][]byte, sessions int, member
 	}
 	err = t.bed.listen(false, func(backend uint8, p []byte, _ int64) { t.tally.take(backend, p) })
 	if err == nil {
-		t.running, err = c.start(t.bed)
+		t.running, err = c.started(t.bed)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", c.name, err), t.close())
