@@ -44,6 +44,39 @@ func TestAnswerThatIsHeardOfTooLate(t *testing.T) {
 	}
 }
 
+// The kernel decides by itself, and all that it tells of a roam comes at once:
+// the answer at the new address, the roam, and only then the answer that the old
+// address had. What looked like an entry that was never answered goes still.
+func TestAnswersThatAreHeardOfInTheWrongOrder(t *testing.T) {
+	for _, lost := range []bool{false, true} { // the old address's
+		w := newWorld(t, nil)
+		f := w.decide(key(1), clientA)
+		f.NewFlow = true
+		b := f.Backend
+		w.packet(clientA, b)
+		old := w.answer(w.ct.entries[w.tuple(clientA, b)])
+		w.s.Put([]balancer.Fact{f})
+		w.settle()
+		w.clock += int64(time.Millisecond)
+		g := w.decide(key(1), clientB)
+		g.NewFlow = true
+		w.packet(clientB, b)
+		w.ct.onEvent([]Event{w.answer(w.ct.entries[w.tuple(clientB, b)])})
+		w.settle()
+		w.clock += int64(time.Millisecond)
+		g.At = w.clock // the copy is read by now
+		w.s.Put([]balancer.Fact{g})
+		w.settle()
+		if !lost {
+			w.ct.onEvent([]Event{old})
+		}
+		w.settle()
+		w.wantOn(key(1), clientB)
+		w.wantClients("after the answers", clientB)
+		w.wantDeletions("replied")
+	}
+}
+
 // A client must keep its entry where conntrack knows of no answer at the new
 // address, and the roam must not wait for ever.
 func TestLookThatFindsNoAnswer(t *testing.T) {

@@ -267,14 +267,24 @@ func (c *core) lifetime(e *Entry) time.Duration {
 
 // answeredSince reports whether the backend has provably answered the session
 // of a job where it went, or anywhere since: the old flow's first answer was
-// told of too late, the proof is there nevertheless.
+// told of too late, the proof is there nevertheless. On a flow that began with
+// the roam every answer is one, even if it was heard of before the roam was.
 func (c *core) answeredSince(j *job) bool {
 	tr := c.sessionOf(j)
 	if tr == nil || tr.base == 0 {
 		return false
 	}
 	g := c.flows.at(tr.base)
-	return g.witnessed(j.since) || g.has(flowReplied) && !j.weak && g.turned >= j.since && c.flows.client(tr.base) == j.newClient
+	switch {
+	case g.witnessed(j.since):
+		return true
+	case j.weak, c.flows.client(tr.base) != j.newClient:
+		return false
+	case g.has(flowReplied) && g.turned >= j.since:
+		return true
+	default: // what was a candidate only was left for a flow that may be old
+		return g.has(flowWitnessed) && !j.only && !g.dead()
+	}
 }
 
 // isAnswered reports whether the session of a job is on a flow that its backend
