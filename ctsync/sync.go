@@ -21,6 +21,7 @@ type Options struct {
 	Elements  Elements                  // the kernel's sessions maps
 	Events    event.Sink                // is told of roams, deletions and the like; must not block
 	Snapshot  func() *balancer.Snapshot // what the packet path decides by now; nil while there is nothing
+	Changes   sync.Locker               // held by whoever changes the snapshot and the kernel's rules together
 	Now       func() int64              // nanoseconds on the daemon's monotonic clock
 	Log       *slog.Logger
 }

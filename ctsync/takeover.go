@@ -98,28 +98,47 @@ func (s *Sync) takeOverView(ctx context.Context, v *balancer.View, zoneBase uint
 	if err != nil {
 		return busy, err
 	}
-	if err := s.deleteElements(ctx, v, orphans); err != nil {
-		return busy, err
+	for part := range slices.Chunk(orphans, elementsAtOnce) {
+		there, err := s.unchanging(t, func(v *balancer.View) error {
+			part = slices.DeleteFunc(part, func(e balancer.Element) bool { return v.Serves(e.Backend, e.V6) })
+			return s.deleteElements(ctx, v, part)
+		})
+		if !there || err != nil {
+			return busy, err
+		}
 	}
 	if v.Datapath == balancer.DatapathKernel {
-		// The kernel would decide by the ring alone: these sessions stay in it.
-		found = slices.DeleteFunc(found, func(h hidden) bool { return t.offRing(h, v) })
 		t.strays.addAll()
 	}
 	doubtful := s.doubtful()
 	for part := range slices.Chunk(found, takeoverAtOnce) {
-		es := s.hiding(t, part, began, doubtful)
-		if len(es) == 0 {
-			continue
-		}
-		if err := s.deleteElements(ctx, v, es); err != nil {
+		n := 0
+		there, err := s.unchanging(t, func(v *balancer.View) error {
+			es := s.hiding(v, t, part, began, doubtful)
+			n = len(es)
+			return s.deleteElements(ctx, v, es)
+		})
+		if !there || err != nil || n > 0 && !sleep(ctx, takeoverPause) {
 			return busy, err
-		}
-		if !sleep(ctx, takeoverPause) {
-			return busy, nil
 		}
 	}
 	return busy, nil
+}
+
+// unchanging calls do with the view by which a table's sessions are decided, and
+// keeps it from changing meanwhile. It reports whether there is one.
+func (s *Sync) unchanging(t *Table, do func(*balancer.View) error) (there bool, err error) {
+	s.opts.Changes.Lock()
+	defer s.opts.Changes.Unlock()
+	snap := s.opts.Snapshot()
+	if snap == nil {
+		return false, nil
+	}
+	v := snap.View(t.name)
+	if v == nil || v.Bindings != balancer.Bindings(t) || v.Pinning != balancer.PinSession {
+		return false, nil
+	}
+	return true, do(v)
 }
 
 // take takes over one binding of the kernel's. Go's own wins where its session
@@ -192,8 +211,10 @@ func (s *Sync) doubtful() map[uint16]bool {
 }
 
 // hiding is the elements to delete so that sessions show themselves: of those
-// that were not seen since, and whose client is not known for sure.
-func (s *Sync) hiding(t *Table, sessions []hidden, since int64, doubtful map[uint16]bool) []balancer.Element {
+// that were not seen since, and whose client is not known for sure. Where the
+// kernel decides it would do so by the ring alone: whom that sends elsewhere
+// stays.
+func (s *Sync) hiding(v *balancer.View, t *Table, sessions []hidden, since int64, doubtful map[uint16]bool) []balancer.Element {
 	var es []balancer.Element
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -208,6 +229,9 @@ func (s *Sync) hiding(t *Table, sessions []hidden, since int64, doubtful map[uin
 					continue
 				}
 			}
+		}
+		if v.Datapath == balancer.DatapathKernel && t.offRing(h, v) {
+			continue
 		}
 		if key := t.hide(h); key != nil {
 			es = append(es, balancer.Element{Key: key, V6: h.v6})

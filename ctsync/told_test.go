@@ -136,33 +136,57 @@ func TestMoreStraysThanAreNoted(t *testing.T) {
 }
 
 // Taking over the kernel's sessions must not make it forget those that its
-// ring would send elsewhere: nobody would put them right.
+// ring would send elsewhere, if only since the takeover has begun: nobody would
+// put them right.
 func TestTakeoverLeavesTheKernelsOffRingSessions(t *testing.T) {
-	w := newWorld(t, func(s *balancer.Service) { s.Datapath = balancer.DatapathKernel })
-	on, off := key(3), key(4)
-	homeOf := func(k []byte) uint16 { return w.view().Ring(false).At(w.view().Hash(k)) }
-	put := func(k []byte, backend uint16) {
-		if err := w.elements.Put(w.view(), zoneBase, []balancer.Element{{Key: k, Backend: backend, Timeout: time.Minute}}); err != nil {
+	for _, ringChanges := range []bool{false, true} {
+		w := newWorld(t, func(s *balancer.Service) { s.Datapath = balancer.DatapathKernel })
+		homeOf := func(k []byte) uint16 { return w.view().Ring(false).At(w.view().Hash(k)) }
+		put := func(k []byte, backend uint16) {
+			if err := w.elements.Put(w.view(), zoneBase, []balancer.Element{{Key: k, Backend: backend, Timeout: time.Minute}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		was := make(map[string]uint16)
+		for i := range 50 {
+			was[string(key(i))] = homeOf(key(i))
+			put(key(i), homeOf(key(i)))
+		}
+		off := key(50)
+		was[string(off)] = homeOf(off)%3 + 1
+		put(off, was[string(off)])
+		if ringChanges {
+			w.changes.before = func() {
+				w.service.Backends[0].Weight *= 2
+				w.publish()
+			}
+		}
+		if _, err := w.s.takeOverView(t.Context(), w.view(), zoneBase); err != nil {
 			t.Fatal(err)
 		}
-	}
-	put(on, homeOf(on))
-	put(off, homeOf(off)%3+1)
-	if _, err := w.s.takeOverView(t.Context(), w.view(), zoneBase); err != nil {
-		t.Fatal(err)
-	}
-	left := make(map[string]uint16)
-	err := w.elements.Dump(w.view(), zoneBase, func(e balancer.Element) bool { left[string(e.Key)] = e.Backend; return true })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, there := left[string(on)]; there {
-		t.Error("the session on the ring is not asked to show its client")
-	}
-	if left[string(off)] != homeOf(off)%3+1 {
-		t.Error("the session off the ring is forgotten: it moves")
-	}
-	if es := w.s.OffRing(w.view()); len(es) != 2 {
-		t.Errorf("%d elements to be renewed, want those of the one off the ring, in both families", len(es))
+		left := make(map[string]uint16)
+		err := w.elements.Dump(w.view(), zoneBase, func(e balancer.Element) bool { left[string(e.Key)] = e.Backend; return true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		moving := 0 // by the ring of now
+		for k, backend := range was {
+			moves := homeOf([]byte(k)) != backend
+			if moves {
+				moving++
+			}
+			switch kept, there := left[k]; {
+			case moves && kept != backend:
+				t.Errorf("session %x off the ring is forgotten: it moves", k)
+			case !moves && there:
+				t.Errorf("session %x on the ring is not asked to show its client", k)
+			}
+		}
+		if ringChanges == (moving == 1) {
+			t.Errorf("the ring moves %d of 51 sessions, with a change: %t", moving, ringChanges)
+		}
+		if es := w.s.OffRing(w.view()); len(es) != 2*moving {
+			t.Errorf("%d elements to be renewed, want those of %d off the ring, in both families", len(es), moving)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/roamlb/roamlb/balancer"
@@ -33,6 +34,21 @@ type world struct {
 	states   map[uint16]balancer.State
 	snap     *balancer.Snapshot
 	told     []event.Event
+	changes  turns
+}
+
+// turns is a lock that others may have had before.
+type turns struct {
+	sync.Mutex
+	before func() // what they do
+}
+
+func (l *turns) Lock() {
+	l.Mutex.Lock()
+	if do := l.before; do != nil {
+		l.before = nil
+		do()
+	}
 }
 
 // tester is what *testing.T and *rapid.T have in common.
@@ -91,6 +107,7 @@ func (w *world) start() {
 		Conntrack: w.ct, Elements: w.elements,
 		Events:   func(e event.Event) { w.told = append(w.told, e) },
 		Snapshot: func() *balancer.Snapshot { return w.snap },
+		Changes:  &w.changes,
 		Now:      func() int64 { return w.clock },
 		Log:      slog.New(slog.DiscardHandler),
 	})

@@ -178,7 +178,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.events = newEventLog(d.log, d.file.Log.Keys, next.Secret, d.kept, d.opts.Events)
 	d.sync = ctsync.New(ctsync.Options{
 		Conntrack: d.conntrack, Elements: d.rules, Events: d.events.add,
-		Snapshot: d.snapshot.Load, Now: d.now, Log: d.log,
+		Snapshot: d.snapshot.Load, Changes: &d.change, Now: d.now, Log: d.log,
 	})
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -51,7 +51,7 @@ func start(t *testing.T) *running {
 	var snap *balancer.Snapshot
 	r.sync = ctsync.New(ctsync.Options{
 		Conntrack: r.kernel, Elements: noElements{}, Snapshot: func() *balancer.Snapshot { return snap },
-		Now: r.now, Log: slog.New(slog.DiscardHandler),
+		Changes: new(sync.Mutex), Now: r.now, Log: slog.New(slog.DiscardHandler),
 		Events: func(e event.Event) {
 			if e.Kind == event.StaleDeleted {
 				r.mu.Lock()
