@@ -155,9 +155,9 @@ func (s *Sync) ClientFlow(client, listener netip.AddrPort) (backend uint16, ok b
 }
 
 // Run follows conntrack, deletes stale entries and reconciles until ctx ends;
-// then it returns nil. It is called once.
+// then it returns nil. It is called once. Who has put the first services into
+// the kernel calls Reconcile.
 func (s *Sync) Run(ctx context.Context) error {
-	s.Reconcile()
 	g, ctx := errgroup.WithContext(ctx)
 	for _, task := range []func(context.Context){s.follow, s.listen, s.deleteStale, s.compare, s.takeOver, s.renew} {
 		g.Go(func() error { task(ctx); return nil })
