@@ -77,6 +77,33 @@ func TestAnswersThatAreHeardOfInTheWrongOrder(t *testing.T) {
 	}
 }
 
+// The same with a candidate between: its answer comes last, or never.
+func TestAnswerOfAGivenUpCandidateComesLast(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		w, b, f := roaming(t, nil)
+		w.s.Put([]balancer.Fact{f})
+		w.settle()
+		late := w.answer(w.ct.entries[w.tuple(clientB, b)])
+		w.clock += int64(time.Millisecond)
+		g := w.decide(key(1), clientC)
+		g.NewFlow = true
+		w.packet(clientC, b)
+		w.ct.onEvent([]Event{w.answer(w.ct.entries[w.tuple(clientC, b)])})
+		w.settle()
+		w.clock += int64(time.Millisecond)
+		g.At = w.clock
+		w.s.Put([]balancer.Fact{g})
+		w.settle()
+		if !lost {
+			w.ct.onEvent([]Event{late})
+		}
+		w.settle()
+		w.wantOn(key(1), clientC)
+		w.wantClients("after the answers", clientC)
+		w.wantDeletions("replied", "replied")
+	}
+}
+
 // A client must keep its entry where conntrack knows of no answer at the new
 // address, and the roam must not wait for ever.
 func TestLookThatFindsNoAnswer(t *testing.T) {

@@ -275,16 +275,11 @@ func (c *core) answeredSince(j *job) bool {
 		return false
 	}
 	g := c.flows.at(tr.base)
-	switch {
-	case g.witnessed(j.since):
+	if g.witnessed(j.since) {
 		return true
-	case j.weak, c.flows.client(tr.base) != j.newClient:
-		return false
-	case g.has(flowReplied) && g.turned >= j.since:
-		return true
-	default: // what was a candidate only was left for a flow that may be old
-		return g.has(flowWitnessed) && !j.only && !g.dead()
 	}
+	began := !j.weak && c.flows.client(tr.base) == j.newClient
+	return began && !g.dead() && (g.has(flowWitnessed) || g.has(flowReplied) && g.turned >= j.since)
 }
 
 // isAnswered reports whether the session of a job is on a flow that its backend

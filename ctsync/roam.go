@@ -136,7 +136,7 @@ func (c *core) move(t *Table, h handle, tr *track, g uint32, w why) {
 		case rec.flow == g:
 			c.dropRoam(tr, r)
 		case !rec.has(roamShared):
-			c.supersede(t, h, tr, r, w.cause)
+			c.supersede(t, h, tr, r, g, w.cause, w.weak)
 		}
 		r = next
 	}
@@ -200,7 +200,7 @@ func (c *core) waiting(tr *track) uint32 {
 // arrival: only an answer that is seen to come is a proof then.
 func (c *core) await(t *Table, h handle, tr *track, g uint32, at int64, weak bool) {
 	if r := c.waiting(tr); r != 0 {
-		c.supersede(t, h, tr, r, at)
+		c.supersede(t, h, tr, r, g, at, weak)
 	}
 	r := c.addRoam(t, h, tr, g, at, 0)
 	rec := c.roams.at(r)
@@ -213,15 +213,16 @@ func (c *core) await(t *Table, h handle, tr *track, g uint32, at int64, weak boo
 	}
 }
 
-// supersede gives up a candidate for a newer one. Its flow was never answered,
-// so its entry goes at once unless others use it.
-func (c *core) supersede(t *Table, h handle, tr *track, r uint32, now int64) {
-	g := c.roams.at(r).flow
+// supersede gives up a candidate for flow g, on which the session was seen since.
+// The candidate's flow was never answered, so its entry goes at once unless others
+// use it. It is weak where g may be older than that.
+func (c *core) supersede(t *Table, h handle, tr *track, r, g uint32, now int64, weak bool) {
+	f := c.roams.at(r).flow
 	c.dropRoam(tr, r)
-	if !c.flows.at(g).has(flowReplied) {
-		c.condemn(t, h, tr.gen, g, tr.base, why{reason: reasonUnreplied, since: now, cause: now, only: true})
+	if !c.flows.at(f).has(flowReplied) {
+		c.condemn(t, h, tr.gen, f, g, why{reason: reasonUnreplied, since: now, cause: now, weak: weak, only: true})
 	}
-	c.flows.settle(g)
+	c.flows.settle(f)
 }
 
 // answered notes that a flow's backend has answered: its session counts as
@@ -252,7 +253,7 @@ func (c *core) prove(r uint32, w why) {
 	rec := c.roams.at(r)
 	t, h := rec.table, rec.session
 	tr := t.known(h)
-	w.since, w.packets, w.counted = rec.at, rec.packets, rec.has(roamCounted)
+	w.since, w.packets, w.counted, w.weak = rec.at, rec.packets, rec.has(roamCounted), rec.has(roamWeak)
 	gen := tr.gen
 	c.move(t, h, tr, rec.flow, w)
 	t.confirm(h, gen)
