@@ -73,6 +73,24 @@ func (in *inbox) refill(b *batch) {
 	b.fact, b.event, b.lost = 0, 0, in.lost
 }
 
+// roomKept is for how many facts, and events, an inbox keeps room.
+const roomKept = 1024
+
+// letGo gives back the room that a burst has taken, once all of it is done with.
+func (in *inbox) letGo(b *batch) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !b.done() || len(in.facts) > 0 || len(in.events) > 0 {
+		return
+	}
+	if max(cap(in.facts), cap(b.facts)) > roomKept {
+		in.facts, b.facts, b.fact = nil, nil, 0
+	}
+	if max(cap(in.events), cap(b.events)) > roomKept {
+		in.events, b.events, b.event = nil, nil, 0
+	}
+}
+
 // batch is what was taken from an inbox and is being worked on.
 type batch struct {
 	facts  []balancer.Fact

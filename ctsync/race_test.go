@@ -360,9 +360,20 @@ func TestLostFactsAreToldAndMadeGood(t *testing.T) {
 	for i := range facts {
 		facts[i] = f
 	}
-	for range maxFacts/len(facts) + 2 {
-		w.s.Put(facts)
+	lose := func() {
+		for range maxFacts/len(facts) + 2 {
+			w.s.Put(facts)
+		}
 	}
+	follows := func() bool {
+		select {
+		case <-w.s.reconcile:
+			return true
+		default:
+			return false
+		}
+	}
+	lose()
 	w.pass(2 * time.Second)
 	lost := w.s.Stats().LostFacts
 	if lost == 0 {
@@ -372,14 +383,29 @@ func TestLostFactsAreToldAndMadeGood(t *testing.T) {
 	if len(e) != 1 || e[0].Count != int(lost) {
 		t.Errorf("told %+v, want one overflow of %d", e, lost)
 	}
-	select {
-	case <-w.s.reconcile:
-	default:
+	if follows() {
+		t.Error("a dump follows at once")
+	}
+	w.pass(2 * time.Second)
+	if !follows() {
 		t.Error("no dump follows")
 	}
-	if !w.s.maps.Load() {
+	if !w.s.maps.Swap(false) {
 		t.Error("no takeover follows")
 	}
+
+	// It goes on and on.
+	for second := range 13 {
+		lose()
+		w.pass(time.Second)
+		w.s.Missed()
+		if dump := follows(); dump && second < 9 {
+			t.Fatalf("a dump after %d seconds, amid losses", second+1)
+		} else if dump {
+			return
+		}
+	}
+	t.Error("losses without an end are never made good")
 }
 
 func TestSharedSessionWhoseBaseEnds(t *testing.T) {

@@ -26,6 +26,43 @@ type dumpStats struct {
 	entries int
 }
 
+// owed is a comparison with conntrack for what was lost, once it is over: while
+// there is too much to do it would take time that lacks already, and at its end
+// miss what was lost meanwhile.
+type owed struct {
+	due         bool
+	since, last int64 // when something was lost first, and last
+	maps        bool  // the kernel's sessions maps are to be taken over too
+}
+
+const (
+	calm   = 2 * time.Second  // so long nothing was lost: it is over
+	unrest = 10 * time.Second // it may never be
+)
+
+func (o *owed) note(now int64, maps bool) {
+	if !o.due {
+		o.due, o.since = true, now
+	}
+	o.last, o.maps = now, o.maps || maps
+}
+
+// makeGood asks for what is owed when its time has come. s.mu is locked.
+func (s *Sync) makeGood(now int64) {
+	o := &s.owed
+	if s.missed.Swap(false) {
+		o.note(now, true)
+	}
+	if !o.due || now-o.last < int64(calm) && now-o.since < int64(unrest) {
+		return
+	}
+	if o.maps {
+		s.maps.Store(true)
+	}
+	*o = owed{}
+	signal(s.reconcile)
+}
+
 // compare dumps conntrack now and then, and soon after something was lost.
 func (s *Sync) compare(ctx context.Context) {
 	periodic := time.NewTimer(dumpEvery)

@@ -39,11 +39,14 @@ type Sync struct {
 	maps atomic.Bool // they are to be, after the next dump
 	took atomic.Bool // they were, all of them, at least once
 
+	missed atomic.Bool // packets went past Go since makeGood has looked
+
 	mu       sync.Mutex // guards everything below, and the tracked part of tables; taken before a shard's
 	core     *core
 	byName   map[string]*Table
 	batch    batch  // taken from the inbox
 	toldLost losses // as told last
+	owed     owed
 	tickedAt int64
 	toldAt   int64
 	dumps    dumpStats
@@ -154,6 +157,10 @@ func (s *Sync) ClientFlow(client, listener netip.AddrPort) (backend uint16, ok b
 	return backend, ok
 }
 
+// Missed says that packets went past Go. What they set off is made good once no
+// more do, as after Reconcile. It never blocks.
+func (s *Sync) Missed() { s.missed.Store(true) }
+
 // Run follows conntrack, deletes stale entries and reconciles until ctx ends;
 // then it returns nil. It is called once. Who has put the first services into
 // the kernel calls Reconcile.
@@ -195,6 +202,8 @@ func (s *Sync) step() bool {
 	if now-s.toldAt >= int64(tellEvery) {
 		s.toldAt = now
 		s.tellLosses()
+		s.makeGood(now)
+		s.inbox.letGo(&s.batch)
 		s.core.tellEvicted()
 		s.dropLoaded()
 	}
@@ -252,18 +261,14 @@ func (s *Sync) unlock() {
 	}
 }
 
-// tellLosses tells what was lost since the last time, and has it made good.
-// s.mu is locked.
+// tellLosses tells what was lost since the last time. s.mu is locked.
 func (s *Sync) tellLosses() {
 	lost, told := s.batch.lost, s.toldLost
 	if lost == told {
 		return
 	}
 	s.toldLost = lost
-	if lost.facts != told.facts {
-		s.maps.Store(true)
-	}
-	signal(s.reconcile)
+	s.owed.note(s.opts.Now(), lost.facts != told.facts)
 	s.core.tell(event.Event{
 		Kind: event.Overflow, Count: int(lost.facts - told.facts + lost.events - told.events + lost.drops - told.drops),
 		Detail: fmt.Sprintf("facts %d, conntrack events %d, drops in the kernel %d",

@@ -226,7 +226,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // are sessions and roams that it has not seen.
 func (d *Daemon) queueEvent(e event.Event) {
 	d.events.add(e)
-	d.sync.Reconcile()
+	d.sync.Missed()
 }
 
 // openQueues takes the queues, and the copies that services with datapath
