@@ -49,8 +49,9 @@ func run(t *testing.T, w *world) *running {
 	return r
 }
 
-// rest waits until nothing is left to do at this moment.
+// rest waits until nothing is left to do with what was told so far.
 func (r *running) rest() {
+	time.Sleep(gather)
 	synctest.Wait()
 	r.clock = r.ct.now()
 }

@@ -172,6 +172,10 @@ func (s *Sync) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// gather is how long what is told is left to come together: to wake up for each
+// burst of each queue would take more of a processor than the work itself.
+const gather = time.Millisecond
+
 // follow feeds the core.
 func (s *Sync) follow(ctx context.Context) {
 	tick := time.NewTicker(tickEvery)
@@ -181,6 +185,7 @@ func (s *Sync) follow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.inbox.wake:
+			time.Sleep(gather)
 		case <-tick.C:
 		}
 		for s.step() {
