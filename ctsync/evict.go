@@ -130,7 +130,7 @@ func (s *Sync) numbers() (zoneBase uint16, ours uint32, ok bool) {
 func (s *Sync) evictElements(ctx context.Context, v *balancer.View, zoneBase uint16, ids map[uint16]bool) error {
 	var known []balancer.Element
 	if t, ok := v.Bindings.(*Table); ok {
-		known = t.elements(0, func(_ []byte, r *record, v6 bool) uint16 {
+		known = t.elements(everybody, func(_ []byte, r *record, v6 bool) uint16 {
 			if id := r.backend[family(v6)]; ids[id] {
 				return id
 			}

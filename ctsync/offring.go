@@ -12,17 +12,37 @@ import (
 // session_ttl as their timeout (10 s at least where the kernel decides): written before a ring switches, they let the
 // kernel keep these sessions too. Where the kernel decides, it is to know them
 // in the other family as well: nobody else looks at a session that roams there.
-func (s *Sync) OffRing(v *balancer.View) []balancer.Element {
-	return offRing(v, 0)
+func (s *Sync) OffRing(v *balancer.View) []balancer.Element { return offRing(v, everybody) }
+
+// HiddenOffRing is those of OffRing whose elements a takeover has deleted so that
+// they show themselves to Go: to be written before the kernel decides alone. It is
+// called while nothing else changes, see Options.Changes.
+func (s *Sync) HiddenOffRing(v *balancer.View) []balancer.Element {
+	t, ok := v.Bindings.(*Table)
+	if !ok || v.Datapath == balancer.DatapathKernel || !t.hides.Load() {
+		return nil
+	}
+	found := false
+	es := offRing(v, func(f recordFlags) bool {
+		hidden := f&recordHidden != 0
+		found = found || hidden
+		return hidden
+	})
+	t.hides.Store(found)
+	return es
 }
 
-// offRing leaves out sessions with any of some flags.
-func offRing(v *balancer.View, without recordFlags) []balancer.Element {
+// Which sessions are meant.
+func everybody(recordFlags) bool   { return true }
+func shownOnes(f recordFlags) bool { return f&recordHidden == 0 }
+
+// offRing is OffRing of some sessions.
+func offRing(v *balancer.View, who func(recordFlags) bool) []balancer.Element {
 	t, ok := v.Bindings.(*Table)
 	if !ok {
 		return nil
 	}
-	es := t.elements(without, offRingBackend(v))
+	es := t.elements(who, offRingBackend(v))
 	timeout := offRingTimeout(v)
 	for i := range es {
 		es[i].Timeout = timeout
@@ -60,9 +80,9 @@ func offRingBackend(v *balancer.View) func(key []byte, r *record, v6 bool) uint1
 }
 
 // elements is an element for each backend that a function names, of the live
-// sessions without certain flags and of each family; 0 for none. It must not
-// keep the key.
-func (t *Table) elements(without recordFlags, backend func(key []byte, r *record, v6 bool) uint16) []balancer.Element {
+// sessions that are meant and of each family; 0 for none. It must not keep the
+// key.
+func (t *Table) elements(who func(recordFlags) bool, backend func(key []byte, r *record, v6 bool) uint16) []balancer.Element {
 	var es []balancer.Element
 	var arena []byte // holds the keys: one allocation for many
 	for at := range t.shards {
@@ -72,7 +92,7 @@ func (t *Table) elements(without recordFlags, backend func(key []byte, r *record
 			end := min(i|(chunkSize-1)+1, sh.records.size)
 			for ; i < end; i++ {
 				r := sh.records.at(i)
-				if !r.live() || r.flags&without != 0 {
+				if !r.live() || !who(r.flags) {
 					continue
 				}
 				for _, v6 := range [...]bool{false, true} {
@@ -174,8 +194,8 @@ func (s *Sync) due(v *balancer.View, t *Table) []balancer.Element {
 	case !all:
 		return t.offRingOf(v, some)
 	case v.Datapath == balancer.DatapathKernel:
-		return offRing(v, 0)
+		return offRing(v, everybody)
 	default:
-		return offRing(v, recordHidden) // they are to come to the queue
+		return offRing(v, shownOnes) // the others are to come to the queue
 	}
 }

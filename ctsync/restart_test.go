@@ -7,6 +7,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"slices"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -154,6 +155,13 @@ func TestRoamWhileAwayIsFound(t *testing.T) {
 	w.wantDeletions("reconciled")
 }
 
+func hiddenOffRing(w *world) (ns []int) {
+	for _, e := range w.s.HiddenOffRing(w.view()) {
+		ns = append(ns, int(binary.BigEndian.Uint64(e.Key)))
+	}
+	return ns
+}
+
 func TestTakeoverOfTheKernelsBindings(t *testing.T) {
 	ctx := context.Background()
 	w := newWorld(t, nil)
@@ -176,6 +184,7 @@ func TestTakeoverOfTheKernelsBindings(t *testing.T) {
 	if _, err := w.s.takeOverView(ctx, w.view(), zoneBase); err != nil {
 		t.Fatal(err)
 	}
+	var wantHidden []int
 	for _, tt := range []struct {
 		n         int
 		backend   uint16
@@ -196,12 +205,24 @@ func TestTakeoverOfTheKernelsBindings(t *testing.T) {
 		if _, ok := w.elements.get(w.view(), key(tt.n), false); ok != tt.kept {
 			t.Errorf("session %d: element kept %v, want %v", tt.n, ok, tt.kept)
 		}
+		if v := w.view(); !tt.kept && tt.backend != 0 && v.Ring(false).At(v.Hash(key(tt.n))) != tt.backend {
+			wantHidden = append(wantHidden, tt.n)
+		}
+	}
+	if len(wantHidden) == 0 {
+		t.Error("nobody is off the ring: the test shows nothing")
 	}
 	// Those whose client has not shown itself are not written back.
-	for _, e := range offRing(w.view(), recordHidden) {
+	for _, e := range offRing(w.view(), shownOnes) {
 		if bytes.Equal(e.Key, key(4)) || bytes.Equal(e.Key, key(5)) {
 			t.Errorf("session %x would be hidden again", e.Key)
 		}
+	}
+	// Unless the kernel is about to decide alone.
+	hidden := hiddenOffRing(w)
+	slices.Sort(hidden)
+	if diff := cmp.Diff(wantHidden, hidden); diff != "" {
+		t.Errorf("hidden off the ring (-want +got):\n%s", diff)
 	}
 	w.elements.fail = errors.New("no memory")
 	if _, err := w.s.takeOverView(ctx, w.view(), zoneBase); !errors.Is(err, w.elements.fail) {

@@ -22,6 +22,7 @@ type Table struct {
 	counts  [2]atomic.Int64 // sessions that are unanswered, and answered; insertions count before they happen
 	evicted atomic.Uint64
 	strays  strays
+	hides   atomic.Bool // some sessions have been hidden
 
 	tracked // guarded by Sync.mu
 }

@@ -251,5 +251,6 @@ func (t *Table) hide(h hidden) []byte {
 		return nil
 	}
 	r.flags |= recordHidden
+	t.hides.Store(true)
 	return slices.Clone(sh.key(h.session.number()))
 }

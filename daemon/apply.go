@@ -466,18 +466,20 @@ func leavingBackends(old *balancer.Snapshot, services []balancer.Service) map[st
 // writeOffRing records the live sessions that next's rings would send
 // elsewhere than to the backends that they have, so that the kernel keeps them
 // too. It has the maps of now. Of views that are before's as well it knows
-// already; a before of nil is for one that knows nothing.
+// already, but for those that a takeover has hidden from it; a before of nil is
+// for one that knows nothing.
 func (d *Daemon) writeOffRing(before, now, next *balancer.Snapshot) error {
 	for _, v := range next.Views {
-		if before != nil && before.View(v.Service.Name) == v {
-			continue
-		}
 		was := now.View(v.Service.Name)
 		if was == nil || v.Pinning != balancer.PinSession || was.Pinning != balancer.PinSession ||
 			nft.KeyFingerprint(&was.Service.Key) != nft.KeyFingerprint(&v.Service.Key) {
 			continue
 		}
-		err := d.table.Put(was, next.ZoneBase, d.sync.OffRing(v))
+		elements := d.sync.OffRing
+		if before != nil && before.View(v.Service.Name) == v {
+			elements = d.sync.HiddenOffRing
+		}
+		err := d.table.Put(was, next.ZoneBase, elements(v))
 		if errors.Is(err, nft.ErrFull) {
 			// Go keeps them all the same; only without it would they move.
 			d.events.add(event.Event{Kind: event.TableFull, Service: v.Service.Name, Detail: "sessions off the ring found no room"})
