@@ -34,7 +34,7 @@ func run(t *testing.T, w *world) *running {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.s.Run(ctx) }()
-	w.s.Reconcile() // as the daemon does, once the kernel has its services
+	w.s.TakeOver() // as the daemon does, once the kernel has its services
 	r.stop = func() {
 		cancel()
 		if err := <-done; err != nil {

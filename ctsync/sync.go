@@ -141,6 +141,18 @@ func (s *Sync) Reconcile() {
 	signal(s.reconcile)
 }
 
+// TakeOver asks for a takeover alone: at once, or when the first comparison is
+// done.
+func (s *Sync) TakeOver() {
+	s.mu.Lock()
+	defer s.unlock()
+	s.maps.Store(true)
+	if s.dumps.done > 0 {
+		s.maps.Store(false)
+		signal(s.takeover)
+	}
+}
+
 // ClientFlow is the backend of the latest live flow between a client and a
 // listener.
 func (s *Sync) ClientFlow(client, listener netip.AddrPort) (backend uint16, ok bool) {
@@ -163,7 +175,7 @@ func (s *Sync) Missed() { s.missed.Store(true) }
 
 // Run follows conntrack, deletes stale entries and reconciles until ctx ends;
 // then it returns nil. It is called once. Who has put the first services into
-// the kernel calls Reconcile.
+// the kernel calls TakeOver.
 func (s *Sync) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, task := range []func(context.Context){s.follow, s.listen, s.deleteStale, s.compare, s.takeOver, s.renew} {

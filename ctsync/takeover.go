@@ -98,6 +98,7 @@ func (s *Sync) takeOverView(ctx context.Context, v *balancer.View, zoneBase uint
 	if err != nil {
 		return busy, err
 	}
+	s.opts.Log.Debug("sessions taken over", "service", t.name, "sessions", len(found), "of nobody", len(orphans), "took", busy)
 	for part := range slices.Chunk(orphans, elementsAtOnce) {
 		there, err := s.unchanging(t, func(v *balancer.View) error {
 			part = slices.DeleteFunc(part, func(e balancer.Element) bool { return v.Serves(e.Backend, e.V6) })

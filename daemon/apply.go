@@ -233,7 +233,7 @@ func (d *Daemon) install(next store.State) error {
 		}
 	}
 	d.noteDrains(s)
-	d.sync.Reconcile()
+	d.sync.TakeOver()
 	return nil
 }
 

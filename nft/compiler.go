@@ -69,9 +69,9 @@ func NewExternalCompiler(q balancer.Queues, f Features) *Compiler {
 // Compile gives the table that realises a snapshot.
 func (c *Compiler) Compile(s *balancer.Snapshot) *Table {
 	if c.base == nil || c.base.marks != s.Marks || c.base.zoneBase != s.ZoneBase {
-		external := c.external
+		external, steered := c.external, c.steered
 		*c = *NewCompiler(c.queues, c.features)
-		c.external = external
+		c.external, c.steered = external, steered
 		c.base, c.owners = c.compileBase(s), newOwners()
 	}
 	c.round++

@@ -180,6 +180,7 @@ func TestMaxSessions(t *testing.T) {
 	speaking, silent := answered[:50], answered[50:]
 	for i := range 500 { // more than there is room for
 		b.exchange(0, datagram(client(true, 1000+rand.IntN(5000), 20000), 20_000+i, 0))
+		time.Sleep(slow(3 * time.Millisecond)) // its answer is heard of: of those without one the next makes one go
 		if i%25 == 0 {
 			b.expire() // or the daemon does not see who speaks
 			for j, at := range b.place(speaking, 3+i) {
