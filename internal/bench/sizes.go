@@ -76,7 +76,7 @@ func (r *runner) sized(ctx context.Context, c contender, n int) (values map[stri
 // take, and stops the contender.
 func (t *trial) among(ctx context.Context, before memories, count int) (values map[string]float64, err error) {
 	defer func() { err = errors.Join(err, t.running.stop()) }()
-	// A million are known, and measured, before conntrack is compared with again.
+	// A second: what every contender takes without a loss.
 	const quickly = 60_000
 	n := t.train.Len()
 	if err := t.introduce(ctx, quickly); err != nil {
