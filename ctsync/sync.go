@@ -146,10 +146,10 @@ func (s *Sync) Reconcile() {
 func (s *Sync) TakeOver() {
 	s.mu.Lock()
 	defer s.unlock()
-	s.maps.Store(true)
 	if s.dumps.done > 0 {
-		s.maps.Store(false)
 		signal(s.takeover)
+	} else {
+		s.maps.Store(true)
 	}
 }
 

@@ -470,16 +470,19 @@ func leavingBackends(old *balancer.Snapshot, services []balancer.Service) map[st
 // for one that knows nothing.
 func (d *Daemon) writeOffRing(before, now, next *balancer.Snapshot) error {
 	for _, v := range next.Views {
+		var es []balancer.Element
 		was := now.View(v.Service.Name)
-		if was == nil || v.Pinning != balancer.PinSession || was.Pinning != balancer.PinSession ||
-			nft.KeyFingerprint(&was.Service.Key) != nft.KeyFingerprint(&v.Service.Key) {
+		switch {
+		case before != nil && before.View(v.Service.Name) == v:
+			was, es = v, d.sync.HiddenOffRing(v)
+		case was != nil && v.Pinning == balancer.PinSession && was.Pinning == balancer.PinSession &&
+			nft.KeyFingerprint(&was.Service.Key) == nft.KeyFingerprint(&v.Service.Key):
+			es = d.sync.OffRing(v)
+		}
+		if len(es) == 0 {
 			continue
 		}
-		elements := d.sync.OffRing
-		if before != nil && before.View(v.Service.Name) == v {
-			elements = d.sync.HiddenOffRing
-		}
-		err := d.table.Put(was, next.ZoneBase, elements(v))
+		err := d.table.Put(was, next.ZoneBase, es)
 		if errors.Is(err, nft.ErrFull) {
 			// Go keeps them all the same; only without it would they move.
 			d.events.add(event.Event{Kind: event.TableFull, Service: v.Service.Name, Detail: "sessions off the ring found no room"})
