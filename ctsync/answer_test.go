@@ -2,6 +2,7 @@ package ctsync
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -44,6 +45,21 @@ func TestAnswerThatIsHeardOfTooLate(t *testing.T) {
 	}
 }
 
+// answeredThenSeen is a session at a new address whose answer there is heard of
+// before the session is.
+func (w *world) answeredThenSeen(k []byte, at netip.AddrPort) {
+	w.clock += int64(time.Millisecond)
+	f := w.decide(k, at)
+	f.NewFlow = true
+	w.packet(at, f.Backend)
+	w.ct.onEvent([]Event{w.answer(w.ct.entries[w.tuple(at, f.Backend)])})
+	w.settle()
+	w.clock += int64(time.Millisecond)
+	f.At = w.clock // the copy is read by now
+	w.s.Put([]balancer.Fact{f})
+	w.settle()
+}
+
 // The kernel decides by itself, and all that it tells of a roam comes at once:
 // the answer at the new address, the roam, and only then the answer that the old
 // address had. What looked like an entry that was never answered goes still.
@@ -52,21 +68,11 @@ func TestAnswersThatAreHeardOfInTheWrongOrder(t *testing.T) {
 		w := newWorld(t, nil)
 		f := w.decide(key(1), clientA)
 		f.NewFlow = true
-		b := f.Backend
-		w.packet(clientA, b)
-		old := w.answer(w.ct.entries[w.tuple(clientA, b)])
+		w.packet(clientA, f.Backend)
+		old := w.answer(w.ct.entries[w.tuple(clientA, f.Backend)])
 		w.s.Put([]balancer.Fact{f})
 		w.settle()
-		w.clock += int64(time.Millisecond)
-		g := w.decide(key(1), clientB)
-		g.NewFlow = true
-		w.packet(clientB, b)
-		w.ct.onEvent([]Event{w.answer(w.ct.entries[w.tuple(clientB, b)])})
-		w.settle()
-		w.clock += int64(time.Millisecond)
-		g.At = w.clock // the copy is read by now
-		w.s.Put([]balancer.Fact{g})
-		w.settle()
+		w.answeredThenSeen(key(1), clientB)
 		if !lost {
 			w.ct.onEvent([]Event{old})
 		}
@@ -84,16 +90,7 @@ func TestAnswerOfAGivenUpCandidateComesLast(t *testing.T) {
 		w.s.Put([]balancer.Fact{f})
 		w.settle()
 		late := w.answer(w.ct.entries[w.tuple(clientB, b)])
-		w.clock += int64(time.Millisecond)
-		g := w.decide(key(1), clientC)
-		g.NewFlow = true
-		w.packet(clientC, b)
-		w.ct.onEvent([]Event{w.answer(w.ct.entries[w.tuple(clientC, b)])})
-		w.settle()
-		w.clock += int64(time.Millisecond)
-		g.At = w.clock
-		w.s.Put([]balancer.Fact{g})
-		w.settle()
+		w.answeredThenSeen(key(1), clientC)
 		if !lost {
 			w.ct.onEvent([]Event{late})
 		}

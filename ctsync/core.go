@@ -232,7 +232,7 @@ func (c *core) advance(t *Table, h handle, tr *track, at int64) {
 		if c.flows.at(g).dead() {
 			continue
 		}
-		c.move(t, h, tr, g, why{cause: at, weak: true})
+		c.move(t, h, tr, g, why{cause: at})
 		return
 	}
 }

@@ -278,7 +278,7 @@ func (c *core) answeredSince(j *job) bool {
 	if g.witnessed(j.since) {
 		return true
 	}
-	began := !j.weak && c.flows.client(tr.base) == j.newClient
+	began := j.began && c.flows.client(tr.base) == j.newClient
 	return began && !g.dead() && (g.has(flowWitnessed) || g.has(flowReplied) && g.turned >= j.since)
 }
 
@@ -304,7 +304,7 @@ func (c *core) reconsider(j *job) bool {
 	}
 	c.leave(t, h, tr)
 	c.settleOn(t, h, tr, j.flow)
-	c.await(t, h, tr, g, j.since, j.weak || fl.has(flowReplied))
+	c.await(t, h, tr, g, j.since, !j.began || fl.has(flowReplied))
 	return true
 }
 

@@ -155,13 +155,6 @@ func TestRoamWhileAwayIsFound(t *testing.T) {
 	w.wantDeletions("reconciled")
 }
 
-func hiddenOffRing(w *world) (ns []int) {
-	for _, e := range w.s.HiddenOffRing(w.view()) {
-		ns = append(ns, int(binary.BigEndian.Uint64(e.Key)))
-	}
-	return ns
-}
-
 func TestTakeoverOfTheKernelsBindings(t *testing.T) {
 	ctx := context.Background()
 	w := newWorld(t, nil)
@@ -219,7 +212,10 @@ func TestTakeoverOfTheKernelsBindings(t *testing.T) {
 		}
 	}
 	// Unless the kernel is about to decide alone.
-	hidden := hiddenOffRing(w)
+	var hidden []int
+	for _, e := range w.s.HiddenOffRing(w.view()) {
+		hidden = append(hidden, int(binary.BigEndian.Uint64(e.Key)))
+	}
 	slices.Sort(hidden)
 	if diff := cmp.Diff(wantHidden, hidden); diff != "" {
 		t.Errorf("hidden off the ring (-want +got):\n%s", diff)

@@ -28,7 +28,7 @@ type why struct {
 	cause   int64 // of the deletion: when the roam or its proof was
 	packets uint64
 	counted bool // packets is how many the client had sent by the roam
-	weak    bool // the new flow may be older than the roam
+	began   bool // the new flow did, with the roam; else it may be older
 	only    bool // it was a candidate only
 }
 
@@ -59,7 +59,7 @@ func (c *core) roam(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, o
 		c.overtaken(t, h, tr, g)
 	}
 	c.tried(t, h, tr, g, tries)
-	w := why{since: f.At, cause: f.At, weak: !f.NewFlow}
+	w := why{since: f.At, cause: f.At, began: f.NewFlow}
 	switch {
 	case base.dead(), policy == balancer.StaleNever:
 		c.move(t, h, tr, g, w)
@@ -80,7 +80,7 @@ func (c *core) roam(t *Table, h handle, tr *track, f *balancer.Fact, g uint32, o
 		c.move(t, h, tr, g, w)
 		t.confirm(h, gen)
 	default:
-		c.await(t, h, tr, g, f.At, w.weak)
+		c.await(t, h, tr, g, f.At, !w.began)
 	}
 }
 
@@ -136,7 +136,7 @@ func (c *core) move(t *Table, h handle, tr *track, g uint32, w why) {
 		case rec.flow == g:
 			c.dropRoam(tr, r)
 		case !rec.has(roamShared):
-			c.supersede(t, h, tr, r, g, w.cause, w.weak)
+			c.supersede(t, h, tr, r, g, w.cause, w.began)
 		}
 		r = next
 	}
@@ -200,7 +200,7 @@ func (c *core) waiting(tr *track) uint32 {
 // arrival: only an answer that is seen to come is a proof then.
 func (c *core) await(t *Table, h handle, tr *track, g uint32, at int64, weak bool) {
 	if r := c.waiting(tr); r != 0 {
-		c.supersede(t, h, tr, r, g, at, weak)
+		c.supersede(t, h, tr, r, g, at, !weak)
 	}
 	r := c.addRoam(t, h, tr, g, at, 0)
 	rec := c.roams.at(r)
@@ -215,12 +215,12 @@ func (c *core) await(t *Table, h handle, tr *track, g uint32, at int64, weak boo
 
 // supersede gives up a candidate for flow g, on which the session was seen since.
 // The candidate's flow was never answered, so its entry goes at once unless others
-// use it. It is weak where g may be older than that.
-func (c *core) supersede(t *Table, h handle, tr *track, r, g uint32, now int64, weak bool) {
+// use it. began says that g did with that.
+func (c *core) supersede(t *Table, h handle, tr *track, r, g uint32, now int64, began bool) {
 	f := c.roams.at(r).flow
 	c.dropRoam(tr, r)
 	if !c.flows.at(f).has(flowReplied) {
-		c.condemn(t, h, tr.gen, f, g, why{reason: reasonUnreplied, since: now, cause: now, weak: weak, only: true})
+		c.condemn(t, h, tr.gen, f, g, why{reason: reasonUnreplied, since: now, cause: now, began: began, only: true})
 	}
 	c.flows.settle(f)
 }
@@ -253,7 +253,7 @@ func (c *core) prove(r uint32, w why) {
 	rec := c.roams.at(r)
 	t, h := rec.table, rec.session
 	tr := t.known(h)
-	w.since, w.packets, w.counted, w.weak = rec.at, rec.packets, rec.has(roamCounted), rec.has(roamWeak)
+	w.since, w.packets, w.counted, w.began = rec.at, rec.packets, rec.has(roamCounted), !rec.has(roamWeak)
 	gen := tr.gen
 	c.move(t, h, tr, rec.flow, w)
 	t.confirm(h, gen)

@@ -77,7 +77,7 @@ func (c *core) fellSilent(r, silent uint32, now int64) {
 	rec := c.roams.at(r)
 	t, h := rec.table, rec.session
 	tr := t.known(h)
-	w := why{reason: reasonSilent, since: now - int64(t.confirmTimeout()), cause: now, weak: true}
+	w := why{reason: reasonSilent, since: now - int64(t.confirmTimeout()), cause: now}
 	if silent == tr.base {
 		c.move(t, h, tr, rec.flow, w)
 		return

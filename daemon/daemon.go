@@ -81,7 +81,7 @@ type Daemon struct {
 	copies    *nfq.Copies // of what the kernel decides by itself; nil where it cannot send any
 
 	snapshot atomic.Pointer[balancer.Snapshot]
-	change   sync.Mutex // held while the configuration changes; guards the following
+	change   sync.Mutex // held while the configuration changes, and by ctsync for moments in which it must not; guards the following
 	outlook  outlook
 	draining map[uint16]time.Time // since when
 	compiler *nft.Compiler

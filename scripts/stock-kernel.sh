@@ -170,6 +170,6 @@ if [[ -s $run/job/status ]]; then
 	exit "$(<"$run/job/status")"
 fi
 echo "stock-kernel.sh: the guest ended without a result; its messages, from the first that tells of a fault or the last 30:" >&2
-{ grep -m 1 -A 60 -E 'BUG|Oops|int3|panic|WARNING' "$run/console" || tail -n 30 "$run/console"; } >&2 || true
+{ grep -m 1 -A 60 -E 'BUG:|Oops|int3:|Kernel panic' "$run/console" || tail -n 30 "$run/console"; } >&2 || true
 ((started)) || started=1
 exit "$started"
