@@ -10,6 +10,9 @@ type Elements interface {
 	Put(v *balancer.View, zoneBase uint16, es []balancer.Element) error
 	// Delete removes elements; those that are gone already are no error.
 	Delete(v *balancer.View, es []balancer.Element) error
+	// DeleteBound is Delete that lets elements stay which name another backend by
+	// now.
+	DeleteBound(v *balancer.View, zoneBase uint16, es []balancer.Element) error
 	// Dump hands fn every element of a service until fn returns false. fn must
 	// not keep an element's key, nor use the Elements.
 	Dump(v *balancer.View, zoneBase uint16, fn func(balancer.Element) bool) error

@@ -137,7 +137,9 @@ func (s *Sync) evictElements(ctx context.Context, v *balancer.View, zoneBase uin
 			return 0
 		})
 	}
-	if err := s.deleteElements(ctx, v, known); err != nil {
+	// While no packet could come to Go the kernel may have decided some anew.
+	del := func(part []balancer.Element) error { return s.opts.Elements.DeleteBound(v, zoneBase, part) }
+	if err := inParts(ctx, known, del); err != nil {
 		return fmt.Errorf("evict sessions: %w", err)
 	}
 	var rest []balancer.Element
@@ -151,18 +153,23 @@ func (s *Sync) evictElements(ctx context.Context, v *balancer.View, zoneBase uin
 	if err != nil {
 		return fmt.Errorf("evict sessions: %w", err)
 	}
-	if err := s.deleteElements(ctx, v, rest); err != nil {
+	if err := inParts(ctx, rest, del); err != nil {
 		return fmt.Errorf("evict sessions: %w", err)
 	}
 	return nil
 }
 
 func (s *Sync) deleteElements(ctx context.Context, v *balancer.View, es []balancer.Element) error {
+	return inParts(ctx, es, func(part []balancer.Element) error { return s.opts.Elements.Delete(v, part) })
+}
+
+// inParts hands elements to do, some at a time.
+func inParts(ctx context.Context, es []balancer.Element, do func([]balancer.Element) error) error {
 	for part := range slices.Chunk(es, elementsAtOnce) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.opts.Elements.Delete(v, part); err != nil {
+		if err := do(part); err != nil {
 			return err
 		}
 	}

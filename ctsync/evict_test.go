@@ -1,6 +1,7 @@
 package ctsync
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/netip"
@@ -173,6 +174,39 @@ func TestEvictionGoesOnWhenSomethingFails(t *testing.T) {
 	cancel()
 	if _, err := w.s.Evict(ctx, []Eviction{{View: before, Backend: 1, Reason: "x", Sessions: true}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want canceled", err)
+	}
+}
+
+// What the kernel has decided while no packet came to Go stays where it is.
+func TestEvictionLeavesWhatTheKernelHasDecidedAnew(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.first(key(1), clientA)
+	before := w.view()
+	w.states = map[uint16]balancer.State{b: balancer.Down}
+	w.publish()
+	anew := balancer.Element{Key: key(1), Backend: w.view().Ring(false).At(w.view().Hash(key(1)))}
+	if err := w.elements.Put(w.view(), zoneBase, []balancer.Element{anew}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.s.Evict(t.Context(), []Eviction{{View: before, Backend: b, Reason: "x", Sessions: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if e, ok := w.elements.get(w.view(), key(1), false); !ok || e.Backend != anew.Backend {
+		t.Errorf("the kernel has %+v (%v), want backend %d", e, ok, anew.Backend)
+	}
+}
+
+func TestOffRingSince(t *testing.T) {
+	w := newWorld(t, nil)
+	crowd(w, 20)
+	w.pass(time.Second)
+	began := w.clock
+	w.first(key(30), clientA)
+	w.pass(time.Second)
+	w.states = map[uint16]balancer.State{1: balancer.Draining, 2: balancer.Draining, 3: balancer.Draining}
+	w.publish()
+	if all, since := w.s.OffRing(w.view()), w.s.OffRingSince(w.view(), began); len(all) != 21 || len(since) != 1 || !bytes.Equal(since[0].Key, key(30)) {
+		t.Errorf("%d sessions, %v since, want 21, and %x", len(all), since, key(30))
 	}
 }
 

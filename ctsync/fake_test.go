@@ -175,6 +175,17 @@ func (f *fakeElements) Delete(v *balancer.View, es []balancer.Element) error {
 	return f.fail
 }
 
+func (f *fakeElements) DeleteBound(v *balancer.View, _ uint16, es []balancer.Element) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range es {
+		if name := elementName(v, e); f.maps[name].Backend == e.Backend {
+			delete(f.maps, name)
+		}
+	}
+	return f.fail
+}
+
 func (f *fakeElements) Dump(v *balancer.View, _ uint16, fn func(balancer.Element) bool) error {
 	f.mu.Lock()
 	f.dumps++

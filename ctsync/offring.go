@@ -14,6 +14,13 @@ import (
 // in the other family as well: nobody else looks at a session that roams there.
 func (s *Sync) OffRing(v *balancer.View) []balancer.Element { return offRing(v, everybody) }
 
+// OffRingSince is those of OffRing that were bound at a time of the clock in
+// Options.Now, or later.
+func (s *Sync) OffRingSince(v *balancer.View, since int64) []balancer.Element {
+	from := millis(since)
+	return offRing(v, func(r *record) bool { return int32(r.bound-from) >= 0 })
+}
+
 // HiddenOffRing is those of OffRing whose elements a takeover has deleted so that
 // they show themselves to Go: to be written before the kernel decides alone. It is
 // called while nothing else changes, see Options.Changes.
@@ -23,8 +30,8 @@ func (s *Sync) HiddenOffRing(v *balancer.View) []balancer.Element {
 		return nil
 	}
 	found := false
-	es := offRing(v, func(f recordFlags) bool {
-		hidden := f&recordHidden != 0
+	es := offRing(v, func(r *record) bool {
+		hidden := r.flags&recordHidden != 0
 		found = found || hidden
 		return hidden
 	})
@@ -33,11 +40,11 @@ func (s *Sync) HiddenOffRing(v *balancer.View) []balancer.Element {
 }
 
 // Which sessions are meant.
-func everybody(recordFlags) bool   { return true }
-func shownOnes(f recordFlags) bool { return f&recordHidden == 0 }
+func everybody(*record) bool   { return true }
+func shownOnes(r *record) bool { return r.flags&recordHidden == 0 }
 
 // offRing is OffRing of some sessions.
-func offRing(v *balancer.View, who func(recordFlags) bool) []balancer.Element {
+func offRing(v *balancer.View, who func(*record) bool) []balancer.Element {
 	t, ok := v.Bindings.(*Table)
 	if !ok {
 		return nil
@@ -82,7 +89,7 @@ func offRingBackend(v *balancer.View) func(key []byte, r *record, v6 bool) uint1
 // elements is an element for each backend that a function names, of the live
 // sessions that are meant and of each family; 0 for none. It must not keep the
 // key.
-func (t *Table) elements(who func(recordFlags) bool, backend func(key []byte, r *record, v6 bool) uint16) []balancer.Element {
+func (t *Table) elements(who func(*record) bool, backend func(key []byte, r *record, v6 bool) uint16) []balancer.Element {
 	var es []balancer.Element
 	var arena []byte // holds the keys: one allocation for many
 	for at := range t.shards {
@@ -92,7 +99,7 @@ func (t *Table) elements(who func(recordFlags) bool, backend func(key []byte, r 
 			end := min(i|(chunkSize-1)+1, sh.records.size)
 			for ; i < end; i++ {
 				r := sh.records.at(i)
-				if !r.live() || !who(r.flags) {
+				if !r.live() || !who(r) {
 					continue
 				}
 				for _, v6 := range [...]bool{false, true} {

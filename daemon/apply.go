@@ -362,17 +362,22 @@ func (d *Daemon) enter(old, mid *balancer.Snapshot, arriving map[string][]balanc
 }
 
 // put makes s what packets are decided by, in Go first and then in the kernel,
-// which between them learns who is not where the new ring says.
+// which before learns who is not where the new ring says. Where the change
+// empties the queues Go takes it while they are empty: the kernel decides then by
+// the old ring whom Go would bind by the new one.
 func (d *Daemon) put(s *balancer.Snapshot) error {
 	was := d.snapshot.Load()
 	if err := d.queue.SetCopyRange(max(was.CopyRange(), s.CopyRange())); err != nil {
 		return err
 	}
-	d.snapshot.Store(s)
+	began := d.now()
 	if err := d.writeOffRing(was, was, s); err != nil {
 		return err
 	}
-	if err := d.table.Apply(d.compile(s)); err != nil {
+	if err := d.table.Switch(d.compile(s), func() error {
+		d.snapshot.Store(s)
+		return d.writeBoundSince(began, was, s)
+	}); err != nil {
 		return err
 	}
 	return d.queue.SetCopyRange(s.CopyRange())
@@ -469,16 +474,44 @@ func leavingBackends(old *balancer.Snapshot, services []balancer.Service) map[st
 // already, but for those that a takeover has hidden from it; a before of nil is
 // for one that knows nothing.
 func (d *Daemon) writeOffRing(before, now, next *balancer.Snapshot) error {
-	for _, v := range next.Views {
-		var es []balancer.Element
-		was := now.View(v.Service.Name)
-		switch {
-		case before != nil && before.View(v.Service.Name) == v:
-			was, es = v, d.sync.HiddenOffRing(v)
-		case was != nil && v.Pinning == balancer.PinSession && was.Pinning == balancer.PinSession &&
-			nft.KeyFingerprint(&was.Service.Key) == nft.KeyFingerprint(&v.Service.Key):
-			es = d.sync.OffRing(v)
+	return d.writeSessions(now, next, func(was, v *balancer.View) []balancer.Element {
+		if before != nil && before.View(v.Service.Name) == v {
+			return d.sync.HiddenOffRing(v)
 		}
+		return offRing(was, v, d.sync.OffRing)
+	})
+}
+
+// writeBoundSince is writeOffRing for those that were bound while it was at work,
+// or later.
+func (d *Daemon) writeBoundSince(began int64, now, next *balancer.Snapshot) error {
+	return d.writeSessions(now, next, func(was, v *balancer.View) []balancer.Element {
+		if was == v {
+			return nil
+		}
+		return offRing(was, v, func(v *balancer.View) []balancer.Element { return d.sync.OffRingSince(v, began) })
+	})
+}
+
+// offRing is what find gives of a view's sessions, where the maps of was can hold
+// them.
+func offRing(was, v *balancer.View, find func(*balancer.View) []balancer.Element) []balancer.Element {
+	if was.Pinning != balancer.PinSession || v.Pinning != balancer.PinSession ||
+		nft.KeyFingerprint(&was.Service.Key) != nft.KeyFingerprint(&v.Service.Key) {
+		return nil
+	}
+	return find(v)
+}
+
+// writeSessions writes what find gives for each service of next that now has
+// too, into the maps of now.
+func (d *Daemon) writeSessions(now, next *balancer.Snapshot, find func(was, v *balancer.View) []balancer.Element) error {
+	for _, v := range next.Views {
+		was := now.View(v.Service.Name)
+		if was == nil {
+			continue
+		}
+		es := find(was, v)
 		if len(es) == 0 {
 			continue
 		}

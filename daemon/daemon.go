@@ -98,6 +98,7 @@ type undone struct{ old, mid *balancer.Snapshot }
 type table interface {
 	Require(want *nft.Table) error
 	Apply(want *nft.Table) error
+	Switch(want *nft.Table, before func() error) error
 	Put(v *balancer.View, zoneBase uint16, es []balancer.Element) error
 }
 

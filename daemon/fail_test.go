@@ -60,6 +60,13 @@ func (o *obstacle) Apply(want *nft.Table) error {
 	return o.table.Apply(want)
 }
 
+func (o *obstacle) Switch(want *nft.Table, before func() error) error {
+	if err := o.ask(want); err != nil {
+		return err
+	}
+	return o.table.Switch(want, before)
+}
+
 func (o *obstacle) Put(v *balancer.View, zoneBase uint16, es []balancer.Element) error {
 	if err := o.ask(nil); err != nil {
 		return err
@@ -147,10 +154,6 @@ func failures(t *testing.T, b *bed, dir string) []struct {
 	// A refused transaction takes the rules back that it had made. Where these
 	// set zones the kernel then drops what waits in the queues, see nft.
 	const refused = 40
-	// Taking a service back destroys such rules too, and empties the queues for
-	// that. Meanwhile the kernel decides by the ring that was not to be, and does
-	// not know sessions of the last balancer.SettleTime yet.
-	const young = 5
 	away := func() { b.block(nil) }
 	// The change that is tried: the backend that comes is made known (1), vpn's
 	// sessions off the ring are written (2), the switch (3), the state's rename.
@@ -178,7 +181,7 @@ func failures(t *testing.T, b *bed, dir string) []struct {
 		{"EPERM at the switch", unix.EPERM, 0, refuse(3, unix.EPERM), away},
 		{"the kernel refuses the first step", unix.ENOENT, refused, poisoned(1), away},
 		{"the kernel refuses the switch", unix.ENOENT, refused, poisoned(3), away},
-		{"the disk turns read-only before the rename", unix.EROFS, young, func() {
+		{"the disk turns read-only before the rename", unix.EROFS, 0, func() {
 			b.block(func(call int, _ *nft.Table) error {
 				if call == 3 {
 					readOnly(t, dir)

@@ -56,6 +56,12 @@ func (c *clock) Apply(want *nft.Table) error {
 	return c.table.Apply(want)
 }
 
+func (c *clock) Switch(want *nft.Table, before func() error) error {
+	begin := time.Now()
+	defer func() { c.kernel += time.Since(begin) }()
+	return c.table.Switch(want, before)
+}
+
 // cpuTime is what this process has used of processors, in the kernel too.
 func cpuTime(t *testing.T) time.Duration {
 	t.Helper()

@@ -90,6 +90,11 @@ func (c *conn) commit(reqs []request) error {
 	if err != nil {
 		return err
 	}
+	return firstRefused(reqs, errnos)
+}
+
+// firstRefused is the error of a transaction with its answers.
+func firstRefused(reqs []request, errnos []syscall.Errno) error {
 	for i, errno := range errnos {
 		if errno == 0 {
 			continue

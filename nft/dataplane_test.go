@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/roamlb/roamlb/balancer"
 	"github.com/roamlb/roamlb/internal/lab"
 )
@@ -413,4 +415,63 @@ func TestApplyAdoptRepair(t *testing.T) {
 	if err := b.clients.Send(netip.AddrPortFrom(netip.MustParseAddr("198.18.9.1"), 40000), listener(false), payload(2)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// What names another backend by now is not to go, nor what there is no room for
+// to come.
+func TestDeleteBound(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		t.Run(fmt.Sprintf("full %v", full), func(t *testing.T) {
+			b := newBed(t)
+			v := b.apply(t, b.service(func(s *balancer.Service) {
+				if full {
+					s.MaxSessions = 4
+				}
+			}))[0]
+			element := func(session int, backend uint16) balancer.Element {
+				return balancer.Element{Key: key(session), Backend: backend, Timeout: time.Hour}
+			}
+			var there []balancer.Element
+			for i := range 4 {
+				there = append(there, element(i, uint16(1+i%2)))
+			}
+			if err := b.rules.Put(v, 0, there); err != nil {
+				t.Fatal(err)
+			}
+			if full {
+				if err := b.rules.Put(v, 0, []balancer.Element{element(4, 3)}); !errors.Is(err, ErrFull) {
+					t.Fatalf("a fifth session: %v, want ErrFull", err)
+				}
+			}
+			before := b.sessions(t, v)
+			doomed := []balancer.Element{element(0, 1), element(1, 1), element(2000, 1), element(2, 1), element(3, 3)}
+			for i := range doomed {
+				doomed[i].Timeout = 0
+			}
+			if err := b.rules.DeleteBound(v, 0, doomed); err != nil {
+				t.Fatal(err)
+			}
+			delete(before, string(key(0)))
+			delete(before, string(key(2)))
+			if diff := gocmp.Diff(before, b.sessions(t, v)); diff != "" {
+				t.Errorf("sessions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// sessions are the backends in a service's map of IPv4 sessions, by key.
+func (b *bed) sessions(t *testing.T, v *balancer.View) map[string]uint16 {
+	t.Helper()
+	out := make(map[string]uint16)
+	err := b.rules.Dump(v, 0, func(e balancer.Element) bool {
+		if !e.V6 {
+			out[string(e.Key)] = e.Backend
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

@@ -58,7 +58,7 @@ func (r *Ruleset) declare(t *Table) error {
 		at = len(reqs)
 	}
 	r.applied = nil
-	return r.quiet(slices.Concat(reqs[:at], rules, reqs[at:]), true)
+	return r.quiet(slices.Concat(reqs[:at], rules, reqs[at:]), true, nothing)
 }
 
 // Require reports as a *RulesError what the kernel's table lacks for want, which
@@ -107,7 +107,7 @@ func (r *Ruleset) require(want *Table) error {
 }
 
 // applyElements is apply for a table whose rules are the operator's.
-func (r *Ruleset) applyElements(want *Table) error {
+func (r *Ruleset) applyElements(want *Table, before func() error) error {
 	if r.applied == nil || !r.covers(want) {
 		if err := r.require(want); err != nil {
 			return err
@@ -115,12 +115,12 @@ func (r *Ruleset) applyElements(want *Table) error {
 	}
 	p := elementsPlan(r.applied, want)
 	write := func() error {
-		for _, batch := range append(p.fill, p.change) {
+		for _, batch := range p.fill {
 			if err := r.conn.commit(batch); err != nil {
 				return err
 			}
 		}
-		return nil
+		return r.quiet(p.change, false, before)
 	}
 	var err error
 	if len(p.fill) > 1 {

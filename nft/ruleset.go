@@ -59,23 +59,32 @@ func (r *Ruleset) Features() Features { return r.features }
 
 // Apply makes the kernel's table as wanted: all of it, or nothing and an error.
 // What is there already is kept, with what it has learned.
-func (r *Ruleset) Apply(want *Table) error {
+func (r *Ruleset) Apply(want *Table) error { return r.Switch(want, nothing) }
+
+// nothing is what a change does before it where nobody asked for more.
+func nothing() error { return nil }
+
+// Switch is Apply that calls before when all is ready for the packets' way to
+// change: where nothing may wait in a queue then (see Quiesce), nothing does. An
+// error of it is Switch's, and nothing is changed. It may be called twice, and may
+// call Put.
+func (r *Ruleset) Switch(want *Table, before func() error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := r.applied != nil
-	err := r.apply(want)
+	err := r.apply(want, before)
 	if err != nil && known {
 		// What others did to the table may be in the way: once more from what
 		// there really is.
 		r.applied = nil
-		err = r.apply(want)
+		err = r.apply(want, before)
 	}
 	return err
 }
 
-func (r *Ruleset) apply(want *Table) error {
+func (r *Ruleset) apply(want *Table, before func() error) error {
 	if r.external {
-		return r.applyElements(want)
+		return r.applyElements(want, before)
 	}
 	if r.applied == nil {
 		have, err := r.read()
@@ -88,7 +97,7 @@ func (r *Ruleset) apply(want *Table) error {
 	if r.applied.empty() {
 		p.fill = append([][]request{{addTable(want.Name)}}, p.fill...)
 	}
-	carryOut := func() error { return r.carryOut(p) }
+	carryOut := func() error { return r.carryOut(p, before) }
 	var err error
 	if len(p.fill) > 1 {
 		err = r.aside(len(p.fill)+1, carryOut)
@@ -102,9 +111,10 @@ func (r *Ruleset) apply(want *Table) error {
 	return nil
 }
 
-// carryOut makes the transactions of a plan: all, or none and an error.
-func (r *Ruleset) carryOut(p *plan) error {
-	if err := r.quiet(p.clear, len(p.clear) > 0); err != nil {
+// carryOut makes the transactions of a plan, before first what others are to do
+// before the last: all, or none and an error.
+func (r *Ruleset) carryOut(p *plan, before func() error) error {
+	if err := r.quiet(p.clear, len(p.clear) > 0, nothing); err != nil {
 		return fmt.Errorf("clear the way: %w", err)
 	}
 	for _, batch := range p.fill {
@@ -112,22 +122,28 @@ func (r *Ruleset) carryOut(p *plan) error {
 			return r.undo(p, fmt.Errorf("fill maps: %w", err))
 		}
 	}
-	if err := r.quiet(p.change, p.drops); err != nil {
+	if err := r.quiet(p.change, p.drops, before); err != nil {
 		return r.undo(p, fmt.Errorf("change table: %w", err))
 	}
 	return nil
 }
 
-// quiet commits a transaction, while nothing waits in the queues where it
+// quiet calls before and commits a transaction, while nothing waits in the queues where it
 // drops what does (see plan.drops). Should the kernel refuse it for a rule behind
 // others that set a zone, it takes those back and drops what waits in the queues
 // too. A transaction of ours is refused so rarely that none is held up for that.
-func (r *Ruleset) quiet(reqs []request, drops bool) error {
-	if !drops || r.quiesce == nil {
+func (r *Ruleset) quiet(reqs []request, drops bool, before func() error) error {
+	commit := func() error {
+		if err := before(); err != nil {
+			return err
+		}
 		return r.conn.commit(reqs)
 	}
+	if !drops || r.quiesce == nil {
+		return commit()
+	}
 	return r.quiesce(func() error {
-		if err := r.conn.commit(reqs); err != nil {
+		if err := commit(); err != nil {
 			return err
 		}
 		return awaitDestruction(r.conn)
@@ -214,7 +230,7 @@ func (r *Ruleset) Repair() error {
 		return nil
 	}
 	r.applied, r.found = nil, nil
-	if err := r.apply(r.wanted); err != nil {
+	if err := r.apply(r.wanted, nothing); err != nil {
 		return fmt.Errorf("repair table: %w", err)
 	}
 	return nil

@@ -41,6 +41,42 @@ func (r *Ruleset) Delete(v *balancer.View, es []balancer.Element) error {
 	}, 0)
 }
 
+// DeleteBound is Delete that lets bindings stay which name another backend than
+// given. Their timeouts do not count.
+func (r *Ruleset) DeleteBound(v *balancer.View, zoneBase uint16, es []balancer.Element) error {
+	return r.eachBatch(v, es, func(name string, batch []Element) error {
+		for len(batch) > 0 {
+			// To add what is there changes nothing, and is refused where it says
+			// something else, or where there is no room, and it is not there.
+			reqs := make([]request, 0, 2*len(batch))
+			for _, typ := range [...]uint16{msgNewSetElem, msgDelSetElem} {
+				for i := range batch {
+					reqs = append(reqs, elements(typ, TableName, name, batch[i:i+1])...)
+				}
+			}
+			errnos, err := r.conn.transact(reqs)
+			if err != nil {
+				return err
+			}
+			left := make([]Element, 0, len(batch))
+			for i := range batch {
+				switch errnos[i] {
+				case 0:
+					left = append(left, batch[i])
+				case unix.EEXIST, unix.ENFILE:
+				default:
+					return &RequestError{What: reqs[i].what, Errno: errnos[i]}
+				}
+			}
+			if len(left) == len(batch) {
+				return firstRefused(reqs, errnos)
+			}
+			batch = left
+		}
+		return nil
+	}, zoneBase)
+}
+
 // destroy hands commit the requests that delete a batch whether or not its
 // elements are there. Kernels before 6.3 fail a whole transaction for one
 // element that is gone: there they are deleted one by one first.

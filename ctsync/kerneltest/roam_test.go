@@ -21,8 +21,9 @@ import (
 // noElements is the sessions maps of a kernel that has learned nothing.
 type noElements struct{}
 
-func (noElements) Put(*balancer.View, uint16, []balancer.Element) error { return nil }
-func (noElements) Delete(*balancer.View, []balancer.Element) error      { return nil }
+func (noElements) Put(*balancer.View, uint16, []balancer.Element) error         { return nil }
+func (noElements) Delete(*balancer.View, []balancer.Element) error              { return nil }
+func (noElements) DeleteBound(*balancer.View, uint16, []balancer.Element) error { return nil }
 func (noElements) Dump(*balancer.View, uint16, func(balancer.Element) bool) error {
 	return nil
 }
