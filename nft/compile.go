@@ -46,6 +46,7 @@ type compiler struct {
 	table    *Table // what is this part's alone
 	common   []*Map // the maps that all services share, with this part's elements
 	origins  []origin
+	few      bool // the maps from listeners to chains have few elements, all of them
 
 	// One of each a family, IPv4 first. They are among common.
 	steer, bind, records    [2]*Map         // daddr . dport -> verdict

@@ -18,6 +18,8 @@ type Compiler struct {
 	last     []*part // of the last snapshot
 	owners   owners  // of the addresses in it
 	answers  *answers
+	hooks    []*Chain // of the last snapshot
+	steered  bool     // some snapshot so far needed the chains before conntrack
 	round    int
 }
 
@@ -26,8 +28,7 @@ type base struct {
 	marks    balancer.Marks
 	zoneBase uint16
 	common   []*Map // without elements
-	before   []*Chain
-	hooks    []*Chain
+	chains   []*Chain
 	timeouts []Timeout
 }
 
@@ -68,9 +69,9 @@ func NewExternalCompiler(q balancer.Queues, f Features) *Compiler {
 // Compile gives the table that realises a snapshot.
 func (c *Compiler) Compile(s *balancer.Snapshot) *Table {
 	if c.base == nil || c.base.marks != s.Marks || c.base.zoneBase != s.ZoneBase {
-		external := c.external
+		external, steered := c.external, c.steered
 		*c = *NewCompiler(c.queues, c.features)
-		c.external = external
+		c.external, c.steered = external, steered
 		c.base, c.owners = c.compileBase(s), newOwners()
 	}
 	c.round++
@@ -96,7 +97,43 @@ func (c *Compiler) Compile(s *balancer.Snapshot) *Table {
 		}
 	}
 	c.last = parts
-	return newTable(c.base, parts, c.answers)
+	if h := c.hooksOf(parts); !slices.EqualFunc(h, c.hooks, sameChain) {
+		c.hooks = h
+	}
+	return newTable(c.base, parts, c.answers, c.hooks)
+}
+
+func sameChain(a, b *Chain) bool { return a.Name == b.Name && sameRules(a.Rules, b.Rules) }
+
+// fewListeners is how many rules that compare cost about as much as a map.
+const fewListeners = 4
+
+// hooksOf gives the base chains for parts. A base chain that went would have the
+// kernel drop what waits in the namespace's queues, so those that once were needed
+// stay. Those of an operator's file are the same whatever the services.
+func (c *Compiler) hooksOf(parts []*part) []*Chain {
+	x := c.compiler(c.base.marks, c.base.zoneBase)
+	c.steered = c.steered || c.external
+	listeners := 0
+	for i, m := range x.common {
+		n := 0
+		for _, p := range parts {
+			n += len(p.common[i])
+		}
+		switch m {
+		case x.steer[0], x.steer[1]:
+			c.steered = c.steered || n > 0
+		case x.translate[0], x.translate[1]:
+			listeners += n
+		}
+	}
+	if x.few = listeners <= fewListeners && !c.external; x.few {
+		for i, m := range x.common {
+			m.Elements = gather(parts, nil, i)
+		}
+	}
+	x.hooks(c.steered)
+	return x.table.Chains
 }
 
 func (c *Compiler) compiler(marks balancer.Marks, zoneBase uint16) *compiler {
@@ -111,11 +148,8 @@ func (c *Compiler) compileBase(s *balancer.Snapshot) *base {
 	x.bound()
 	x.recorded()
 	x.told()
-	b.common, b.before = x.common, x.table.Chains
-	x.table.Chains = nil
 	x.errorChains()
-	x.hooks()
-	b.hooks = x.table.Chains
+	b.common, b.chains = x.common, x.table.Chains
 	return b
 }
 
@@ -153,9 +187,9 @@ func (c *Compiler) compileAnswers(parts []*part) *answers {
 }
 
 // newTable puts parts together.
-func newTable(b *base, parts []*part, a *answers) *Table {
-	t := &Table{Name: TableName, base: b, parts: parts, answers: a}
-	t.Chains = slices.Clone(b.before)
+func newTable(b *base, parts []*part, a *answers, hooks []*Chain) *Table {
+	t := &Table{Name: TableName, base: b, parts: parts, answers: a, hooks: hooks}
+	t.Chains = slices.Clone(b.chains)
 	t.Timeouts = slices.Clone(b.timeouts)
 	for i, m := range b.common {
 		whole := *m
@@ -167,7 +201,7 @@ func newTable(b *base, parts []*part, a *answers) *Table {
 		t.Maps = append(t.Maps, p.maps...)
 		t.Timeouts = append(t.Timeouts, p.timeouts...)
 	}
-	t.Chains = append(t.Chains, b.hooks...)
+	t.Chains = append(t.Chains, hooks...)
 	return t
 }
 
@@ -193,17 +227,21 @@ func gather(parts []*part, a *answers, i int) []Element {
 func apart(have, want *Table) (h, w *Table) {
 	was, is := unlike(have.parts, want.parts)
 	b := &base{common: have.base.common}
-	if have.answers == nil && want.answers == nil {
-		return newTable(b, was, nil), newTable(b, is, nil)
+	wasHooks, isHooks := have.hooks, want.hooks
+	if slices.Equal(wasHooks, isHooks) {
+		wasHooks, isHooks = nil, nil
 	}
-	if have.answers == want.answers {
+	var wasAnswers, isAnswers *answers
+	if have.answers != nil && have.answers == want.answers {
 		none := &answers{elements: make(map[int][]Element)}
 		for i := range have.answers.elements {
 			none.elements[i] = nil
 		}
-		return newTable(b, was, none), newTable(b, is, none)
+		wasAnswers, isAnswers = none, none
+	} else if have.answers != nil || want.answers != nil {
+		wasAnswers, isAnswers = have.allAnswers(want), want.allAnswers(have)
 	}
-	return newTable(b, was, have.allAnswers(want)), newTable(b, is, want.allAnswers(have))
+	return newTable(b, was, wasAnswers, wasHooks), newTable(b, is, isAnswers, isHooks)
 }
 
 // allAnswers is the answers of t, in the maps that o's are in where t's services

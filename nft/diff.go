@@ -2,6 +2,7 @@ package nft
 
 import (
 	"bytes"
+	"slices"
 )
 
 // plan is what turns one table into another: what others have made in the place
@@ -13,9 +14,11 @@ type plan struct {
 	fill   [][]request // each a transaction of its own
 	made   []string    // maps that fill makes
 	change []request
-	// drops says that the change destroys a rule that sets a zone, or a timeout
-	// object. The kernel (6.18.y, and what was backported from it) then drops
-	// what waits in the namespace's queues: packets there may still refer to it.
+	// drops says that the change destroys a rule that sets a zone, a timeout
+	// object or a base chain. The kernel (the first two: 6.18.y, and what was
+	// backported from it) then drops what waits in the namespace's queues:
+	// packets there may still refer to it. When a base chain comes, what waits
+	// is only asked about once more.
 	drops bool
 }
 
@@ -54,7 +57,7 @@ func diff(have, want *Table) *plan {
 		}
 		if h != nil && len(h.Rules) > 0 {
 			p.change = append(p.change, flushChain(want.Name, c.Name))
-			p.drops = true
+			p.drops = p.drops || slices.ContainsFunc(h.Rules, setsZone)
 		}
 		for i := range c.Rules {
 			p.change = append(p.change, addRule(want.Name, c.Name, &c.Rules[i]))
@@ -236,13 +239,21 @@ func hasInterval(es []Element, w Element) bool {
 	return false
 }
 
-// remove takes away what is no longer wanted. Base chains have no place here:
-// the wanted table always holds all of ours, and one of others' goes.
+// setsZone reports whether a rule sets a zone. Of one that was read back nobody
+// knows.
+func setsZone(r Rule) bool {
+	return r.Exprs == nil || slices.ContainsFunc(r.Exprs, func(e []byte) bool { return bytes.Equal(e, settingZone) })
+}
+
+// settingZone is the one expression that sets a zone.
+var settingZone = zoneSet(0)[0]
+
+// remove takes away what is no longer wanted.
 func (p *plan) remove(have *Table, want index) {
 	for _, c := range have.Chains {
 		if want.chains[c.Name] == nil {
 			p.change = append(p.change, flushChain(have.Name, c.Name))
-			p.drops = true
+			p.drops = p.drops || c.Hook != nil || slices.ContainsFunc(c.Rules, setsZone)
 		}
 	}
 	for _, m := range have.Maps {

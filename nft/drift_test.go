@@ -42,7 +42,8 @@ var drifts = []struct {
 		[]string{" chain bound {", `+	meta mark set meta mark & 0xffff0000 comment "the id has done its work"`},
 	},
 	{
-		"a chain deleted", "delete element inet roamlb steer4 { 192.0.2.10 . 1194 }\nflush chain inet roamlb steer4-vpn\ndelete chain inet roamlb steer4-vpn",
+		"a chain deleted", "flush chain inet roamlb prerouting-steer\nflush chain inet roamlb output-steer\n" +
+			"delete element inet roamlb steer4 { 192.0.2.10 . 1194 }\nflush chain inet roamlb steer4-vpn\ndelete chain inet roamlb steer4-vpn",
 		[]string{" chain steer4-vpn {", " map steer4 {", "+\t192.0.2.10 . 1194 : goto steer4-vpn"},
 	},
 	{

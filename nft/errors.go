@@ -40,20 +40,26 @@ func quoteOf(v6 bool) quote {
 	}
 }
 
-func errorsChain(v6 bool) string { return "errors" + suffix(v6) }
+// Chains, one a family: what errors are about answers, and about packets to a
+// backend.
+const (
+	errorsChain  = "errors"
+	refusedChain = "refused"
+)
 
 // errorsRule: ICMP goes to a chain of its own, so that other packets pay for
-// one comparison, however many rules there are about errors.
-func (c *compiler) errorsRule(v6 bool) Rule {
+// one comparison.
+func (c *compiler) errorsRule(v6 bool, chain string) Rule {
 	// icmp goto errors
-	return Rule{Comment: "an error, perhaps", Exprs: join(nfproto(v6), l4proto(quoteOf(v6).icmp), jumpTo(errorsChain(v6)))}
+	return Rule{Comment: "an error, perhaps", Exprs: join(nfproto(v6), l4proto(quoteOf(v6).icmp), jumpTo(chain+suffix(v6)))}
 }
 
 // errorChains adds the chains that look at ICMP errors. Their rules name the
 // protocol again, so that a listing shows types and codes by name.
 func (c *compiler) errorChains() {
 	for _, v6 := range []bool{false, true} {
-		c.addChain(errorsChain(v6), c.quotedRule(v6), c.refusedRule(v6))
+		c.addChain(errorsChain+suffix(v6), c.quotedRule(v6))
+		c.addChain(refusedChain+suffix(v6), c.refusedRule(v6))
 	}
 }
 

@@ -62,6 +62,16 @@ var goldenCases = []struct {
 			s.Key.Fallback = balancer.FallbackSourcePort
 		})}
 	}},
+	{"flow-alone", func(b *bed) []*balancer.Service { // needs no chain before conntrack
+		return []*balancer.Service{b.small("vpn", port, func(s *balancer.Service) { s.Pinning = balancer.PinFlow })}
+	}},
+	{"many-listeners", func(b *bed) []*balancer.Service {
+		return []*balancer.Service{b.small("vpn", port, func(s *balancer.Service) {
+			for i := range uint16(fewListeners) {
+				s.Listen = append(s.Listen, netip.AddrPortFrom(s.Listen[0].Addr(), port+1+i))
+			}
+		})}
+	}},
 	{"probes", func(b *bed) []*balancer.Service { // of backends that two services share
 		probed := func(s *balancer.Service) { s.Health = &balancer.Health{Kind: balancer.ProbeICMP} }
 		return []*balancer.Service{b.small("one", port, probed), b.small("two", port+1, func(s *balancer.Service) {

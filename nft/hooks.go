@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 
 	"github.com/roamlb/roamlb/balancer"
 )
@@ -62,43 +63,71 @@ func (c *compiler) translateFlow(s *service) []Rule {
 	return append(rules, Rule{Comment: svc.Name + ": without its key", Exprs: jumpTo(fallback)})
 }
 
-// hooks adds the base chains. Clients and backends on this host count too:
-// what they send meets the same rules at output.
-func (c *compiler) hooks() {
-	base := func(name, typ string, hook uint32, prio int32, rules []Rule) {
-		c.table.Chains = append(c.table.Chains, &Chain{Name: name, Hook: &Hook{Type: typ, Hook: hook, Priority: prio}, Rules: rules})
+// entrances are where packets come in. Clients and backends on this host count
+// too: what they send meets the same rules at output.
+var entrances = []struct {
+	name string
+	hook uint32
+}{{"prerouting", hookPrerouting}, {"output", hookOutput}}
+
+func (c *compiler) addBase(name, typ string, hook uint32, prio int32, rules []Rule) {
+	c.table.Chains = append(c.table.Chains, &Chain{Name: name, Hook: &Hook{Type: typ, Hook: hook, Priority: prio}, Rules: rules})
+}
+
+// hooks adds the base chains. Every packet on the host pays for those before
+// conntrack, so that they are there only if a service needs them: steered.
+func (c *compiler) hooks(steered bool) {
+	for _, at := range entrances {
+		if steered {
+			c.addBase(at.name+"-steer", "filter", at.hook, prioSteer, c.steerRules())
+			c.addBase(at.name+"-bind", "filter", at.hook, prioBind, c.bindRules())
+		}
+		c.addBase(at.name+"-track", "filter", at.hook, prioTrack, c.trackRules())
+		c.addBase(at.name+"-translate", "nat", at.hook, prioDNAT, c.translateRules())
 	}
-	for _, at := range []struct {
-		name string
-		hook uint32
-	}{{"prerouting", hookPrerouting}, {"output", hookOutput}} {
-		base(at.name+"-steer", "filter", at.hook, prioSteer, c.steerRules())
-		base(at.name+"-bind", "filter", at.hook, prioBind, c.bindRules())
-		base(at.name+"-track", "filter", at.hook, prioTrack, c.trackRules())
-		base(at.name+"-translate", "nat", at.hook, prioDNAT, c.translateRules())
-	}
-	base("postrouting", "nat", hookPostrouting, prioSNAT, c.postroutingRules(true))
-	base("input", "nat", hookInput, prioSNAT, c.postroutingRules(false))
+	c.addBase("postrouting", "nat", hookPostrouting, prioSNAT, c.postroutingRules(true))
+	c.addBase("input", "nat", hookInput, prioSNAT, c.postroutingRules(false))
 }
 
 // both adds one rule a family.
 func both(rule func(v6 bool) Rule) []Rule { return []Rule{rule(false), rule(true)} }
 
-func (c *compiler) steerRules() []Rule {
-	rules := both(func(v6 bool) Rule {
-		// ip daddr . udp dport vmap @steer
-		return Rule{Comment: "to a service", Exprs: join(udp(v6), dest(v6), vmap(c.steer[fam(v6)].Name))}
+// dispatchRules send packets to a listener to its service's chain. To find one
+// in a map takes as long as several comparisons: of few listeners each has a rule.
+func (c *compiler) dispatchRules(comment string, maps [2]*Map, when [][]byte) []Rule {
+	if !c.few {
+		return c.mapRules(comment, maps, when)
+	}
+	var rules []Rule
+	for _, v6 := range []bool{false, true} {
+		n := addrLen(v6)
+		for _, e := range maps[fam(v6)].Elements {
+			// WHEN ip daddr A udp dport P goto CHAIN
+			to := encode(loadDest(0, v6), cmp(0, true, e.Key[:n]), transport(0, 2, 2), cmp(0, true, e.Key[n:n+2]))
+			rules = append(rules, Rule{Comment: comment, Exprs: join(when, udp(v6), to, jumpTo(e.Goto))})
+		}
+	}
+	return rules
+}
+
+// mapRules send packets to a listener to its service's chain by a map. A chain
+// that sets a zone itself has these always: see plan.drops.
+func (c *compiler) mapRules(comment string, maps [2]*Map, when [][]byte) []Rule {
+	return both(func(v6 bool) Rule {
+		// WHEN ip daddr . udp dport vmap @MAP
+		return Rule{Comment: comment, Exprs: join(when, udp(v6), dest(v6), vmap(maps[fam(v6)].Name))}
 	})
-	return append(rules, both(c.errorsRule)...)
+}
+
+func (c *compiler) steerRules() []Rule {
+	rules := c.dispatchRules("to a service", c.steer, nil)
+	return append(rules, both(func(v6 bool) Rule { return c.errorsRule(v6, errorsChain) })...)
 }
 
 func (c *compiler) bindRules() []Rule {
 	m := c.marks
 	rules := []Rule{{Comment: "not ours, or decided", Exprs: join(markIs(m.Miss(), 0), accept())}}
-	rules = append(rules, both(func(v6 bool) Rule {
-		// ip daddr . udp dport vmap @bind
-		return Rule{Comment: "of an unknown session", Exprs: join(udp(v6), dest(v6), vmap(c.bind[fam(v6)].Name))}
-	})...)
+	rules = append(rules, c.mapRules("of an unknown session", c.bind, nil)...)
 	return append(
 		rules,
 		Rule{Comment: "the flow that an error is about", Exprs: join(markHas(m.Fresh()), markMasked(0, m.Mask), lookup(0, 0, c.zones.Name), zoneSet(0))},
@@ -109,11 +138,11 @@ func (c *compiler) bindRules() []Rule {
 func (c *compiler) trackRules() []Rule {
 	m := c.marks
 	seen := m.Miss() | m.Fresh()
-	rules := []Rule{{Comment: "an established flow", Exprs: join(ctMarkHas(m.Ours()), markIs(seen, 0), accept())}}
-	rules = append(rules, both(func(v6 bool) Rule {
-		// meta mark & (miss | fresh) != 0 ip daddr . udp dport vmap @record
-		return Rule{Comment: "of a session that was unknown", Exprs: join(markHas(seen), udp(v6), dest(v6), vmap(c.records[fam(v6)].Name))}
-	})...)
+	// ct mark & ours != 0 meta mark & (miss | fresh) == 0 meta l4proto udp accept
+	rules := []Rule{{Comment: "an established flow", Exprs: join(ctMarkHas(m.Ours()), markIs(seen, 0), l4proto(unix.IPPROTO_UDP), accept())}}
+	rules = append(rules, both(func(v6 bool) Rule { return c.errorsRule(v6, refusedChain) })...)
+	// meta mark & (miss | fresh) != 0
+	rules = append(rules, c.dispatchRules("of a session that was unknown", c.records, markHas(seen))...)
 	rules = append(rules, both(func(v6 bool) Rule {
 		// ct direction original ip daddr . udp dport @listeners queue
 		return Rule{Comment: "a new flow", Exprs: join(ctOriginal(), udp(v6), dest(v6), in(c.listeners[fam(v6)].Name), c.toGo())}
@@ -131,9 +160,7 @@ func (c *compiler) trackRules() []Rule {
 }
 
 func (c *compiler) translateRules() []Rule {
-	return both(func(v6 bool) Rule {
-		return Rule{Comment: "a new flow", Exprs: join(udp(v6), dest(v6), vmap(c.translate[fam(v6)].Name))}
-	})
+	return c.dispatchRules("a new flow", c.translate, nil)
 }
 
 // postroutingRules: a backend's own first packet leaves as the listener, and

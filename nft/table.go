@@ -26,6 +26,7 @@ type Table struct {
 	base    *base
 	parts   []*part // in the order of their names
 	answers *answers
+	hooks   []*Chain // the base chains among Chains
 }
 
 // Chain is a list of rules, hooked into the packet's way if Hook is set.

@@ -123,7 +123,8 @@ func TestTextIsAsNFTLists(t *testing.T) {
 			}
 			want := b.normal(list(t, b.LB, tool))
 			got := b.normal(textOf(t, b.rules, TextOptions{Slots: true, Sessions: true}))
-			if !regexp.MustCompile(`packets [1-9]`).MatchString(want) {
+			counts := c.name != "flow-alone" // counts what Go has decided
+			if counts && !regexp.MustCompile(`packets [1-9]`).MatchString(want) {
 				t.Fatal("no packet was counted")
 			}
 			same := func(s string) string { return timeLeft.ReplaceAllString(s, "expires T") }

@@ -290,3 +290,54 @@ func TestServicesComeAndGoUnderLoad(t *testing.T) {
 	}
 	l.stop()
 }
+
+// What packets pay before conntrack, they pay only from the first service on that is
+// pinned to sessions; those that wait in the queues when its chains come are not lost.
+// They stay when it goes: the kernel would drop what waits.
+func TestFirstPinnedToSessions(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	b.queues = patientQueues
+	flows := b.service("pinning: flow")
+	sessions := b.serviceNamed("second", 1195, "pinning: session")
+	b.serve(flows)
+	rules := b.ruleset()
+	n := scaled(600, 100)
+	home := b.settle(numbers(0, n))
+	for round := range 3 {
+		if round > 0 {
+			b.daemon.stop()
+			b.start()
+		}
+		if slices.Contains(rules.hooked(), "prerouting-steer") {
+			t.Errorf("before a service is pinned to sessions: base chains %v", rules.hooked())
+		}
+		for i, services := range [][]string{{flows, sessions}, {flows}} {
+			l := b.startLoad(1_000_000*(1+2*round+i), paced(5000))
+			time.Sleep(100 * time.Millisecond)
+			if refusal := b.reload(services...); refusal != "" {
+				t.Fatal(refusal)
+			}
+			time.Sleep(100 * time.Millisecond)
+			t.Logf("%d services: %d datagrams", len(services), l.stop())
+			if !slices.Contains(rules.hooked(), "prerouting-steer") {
+				t.Errorf("%d services: base chains %v", len(services), rules.hooked())
+			}
+			b.stay("a neighbour comes or goes", home, from(uint16(22000+2*round+i), numbers(0, n), 2+2*round+i))
+			if len(services) == 1 {
+				continue
+			}
+			list := make([]lab.Datagram, n)
+			for s := range list {
+				list[s] = datagram(client(s%2 == 1, 1+s, 20000), s, 0)
+				list[s].Dst = netip.AddrPortFrom(list[s].Dst.Addr(), 1195)
+			}
+			var at []int
+			for _, r := range b.exchange(5000, list...) {
+				at = append(at, r.Number())
+			}
+			if got := shares(at); len(got) != len(b.Backends) {
+				t.Errorf("the second service's sessions are on backends %v", got)
+			}
+		}
+	}
+}

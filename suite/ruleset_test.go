@@ -55,6 +55,17 @@ func (r *ruleset) chains() []*nftables.Chain {
 	return ours
 }
 
+// hooked are the names of its base chains.
+func (r *ruleset) hooked() (names []string) {
+	r.t.Helper()
+	for _, c := range r.chains() {
+		if c.Hooknum != nil {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
 // rules are the rules of one of roamlb's chains.
 func (r *ruleset) rules(chain string) []*nftables.Rule {
 	r.t.Helper()
