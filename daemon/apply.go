@@ -362,9 +362,9 @@ func (d *Daemon) enter(old, mid *balancer.Snapshot, arriving map[string][]balanc
 }
 
 // put makes s what packets are decided by, in Go first and then in the kernel,
-// which before learns who is not where the new ring says. Where the change
-// empties the queues Go takes it while they are empty: the kernel decides then by
-// the old ring whom Go would bind by the new one.
+// which learns before who is not where the new ring says. Where the change
+// empties the queues Go takes it while they are empty: until then nobody binds
+// sessions by a ring that the kernel, which decides alone meanwhile, has not.
 func (d *Daemon) put(s *balancer.Snapshot) error {
 	was := d.snapshot.Load()
 	if err := d.queue.SetCopyRange(max(was.CopyRange(), s.CopyRange())); err != nil {

@@ -128,8 +128,8 @@ func (r *Ruleset) carryOut(p *plan, before func() error) error {
 	return nil
 }
 
-// quiet calls before and commits a transaction, while nothing waits in the queues where it
-// drops what does (see plan.drops). Should the kernel refuse it for a rule behind
+// quiet calls before and commits a transaction, while nothing waits in the queues
+// where it drops what does (see plan.drops). Should the kernel refuse it for a rule behind
 // others that set a zone, it takes those back and drops what waits in the queues
 // too. A transaction of ours is refused so rarely that none is held up for that.
 func (r *Ruleset) quiet(reqs []request, drops bool, before func() error) error {

@@ -49,10 +49,9 @@ func (r *Ruleset) DeleteBound(v *balancer.View, zoneBase uint16, es []balancer.E
 			// To add what is there changes nothing, and is refused where it says
 			// something else, or where there is no room, and it is not there.
 			reqs := make([]request, 0, 2*len(batch))
-			for _, typ := range [...]uint16{msgNewSetElem, msgDelSetElem} {
-				for i := range batch {
-					reqs = append(reqs, elements(typ, TableName, name, batch[i:i+1])...)
-				}
+			for i := range batch {
+				reqs = append(reqs, elements(msgNewSetElem, TableName, name, batch[i:i+1])...)
+				reqs = append(reqs, elements(msgDelSetElem, TableName, name, batch[i:i+1])...)
 			}
 			errnos, err := r.conn.transact(reqs)
 			if err != nil {
@@ -60,12 +59,12 @@ func (r *Ruleset) DeleteBound(v *balancer.View, zoneBase uint16, es []balancer.E
 			}
 			left := make([]Element, 0, len(batch))
 			for i := range batch {
-				switch errnos[i] {
+				switch errno := errnos[2*i]; errno {
 				case 0:
 					left = append(left, batch[i])
 				case unix.EEXIST, unix.ENFILE:
 				default:
-					return &RequestError{What: reqs[i].what, Errno: errnos[i]}
+					return &RequestError{What: reqs[2*i].what, Errno: errno}
 				}
 			}
 			if len(left) == len(batch) {
