@@ -19,6 +19,9 @@ type Eviction struct {
 	View    *balancer.View // before the change; the packet path decides by the one after
 	Backend uint16
 	Reason  string // for the events of the deletions
+	// Kind is whose entries alone go; none: both kinds'. After a change of a
+	// service's pinning those of the other kind are new.
+	Kind balancer.Pinning
 	// Sessions takes all else, too, of a backend that serves nobody any longer:
 	// its bindings, their elements of the kernel's sessions maps, and every entry
 	// in its zone. Its sessions are decided anew with their next packet.
@@ -101,14 +104,14 @@ func newDoom(list []Eviction, zoneBase uint16) *doom {
 func (d *doom) of(e *Entry) *ending {
 	if e.Zone == 0 {
 		for _, x := range d.listeners[e.Listener] {
-			if slices.Contains(x.addresses, e.Backend) {
+			if x.Kind != balancer.PinSession && slices.Contains(x.addresses, e.Backend) {
 				return &x.ending
 			}
 		}
 		return nil
 	}
 	for _, x := range d.zones[e.Zone] {
-		if x.Sessions || slices.Contains(x.View.Service.Listen, e.Listener) && slices.Contains(x.addresses, e.Backend) {
+		if x.Sessions || x.Kind != balancer.PinFlow && slices.Contains(x.View.Service.Listen, e.Listener) && slices.Contains(x.addresses, e.Backend) {
 			return &x.ending
 		}
 	}

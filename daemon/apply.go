@@ -196,6 +196,19 @@ func (d *Daemon) compile(s *balancer.Snapshot) *nft.Table {
 	return d.compiler.Compile(s)
 }
 
+func nothing() error { return nil }
+
+// realise makes the kernel's table that of s. before is called first, see
+// nft.Ruleset.Switch.
+func (d *Daemon) realise(s *balancer.Snapshot, before func() error) error {
+	t := d.compile(s)
+	if err := d.table.Switch(t, before); err != nil {
+		return err
+	}
+	d.compiler.Applied(t)
+	return nil
+}
+
 // install puts the state that the daemon begins with into the kernel, where
 // much of it may stand already.
 func (d *Daemon) install(next store.State) error {
@@ -221,7 +234,7 @@ func (d *Daemon) install(next store.State) error {
 			return err
 		}
 	}
-	if err := d.table.Apply(d.compile(s)); err != nil {
+	if err := d.realise(s, nothing); err != nil {
 		if pending != nil {
 			pending.Abort()
 		}
@@ -348,7 +361,7 @@ func (d *Daemon) switchTo(ctx context.Context, services []balancer.Service, comm
 func (d *Daemon) enter(old, mid *balancer.Snapshot, arriving map[string][]balancer.Backend, commit func() error) error {
 	if len(arriving) > 0 {
 		prepared := d.build(servicesOf(old), arriving, balancer.Draining, tablesOf(old))
-		if err := d.table.Apply(d.compile(prepared)); err != nil {
+		if err := d.realise(prepared, nothing); err != nil {
 			return err
 		}
 	}
@@ -367,14 +380,14 @@ func (d *Daemon) enter(old, mid *balancer.Snapshot, arriving map[string][]balanc
 // sessions by a ring that the kernel, which decides alone meanwhile, has not.
 func (d *Daemon) put(s *balancer.Snapshot) error {
 	was := d.snapshot.Load()
+	began := d.now() // before a moment in which no queue decides: what is under way at the look began later
 	if err := d.queue.SetCopyRange(max(was.CopyRange(), s.CopyRange())); err != nil {
 		return err
 	}
-	began := d.now()
 	if err := d.writeOffRing(was, was, s); err != nil {
 		return err
 	}
-	if err := d.table.Switch(d.compile(s), func() error {
+	if err := d.realise(s, func() error {
 		d.snapshot.Store(s)
 		return d.writeBoundSince(began, was, s)
 	}); err != nil {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -222,5 +223,28 @@ func TestTokens(t *testing.T) {
 	last := audits[len(audits)-1]
 	if want := "token ops (read) is new; token admin is gone"; last.Detail != want || last.Actor != operator {
 		t.Errorf("audit %+v, want %q by %v", last, want, operator)
+	}
+}
+
+// A service whose pinning changes loses no packet by it and moves nobody: what was
+// decided for the one kind does not meet the other's rules, nor do entries of the
+// new kind go with the old ones. What begins with flows has no chains before
+// conntrack until the first change.
+func TestPinningChangesUnderTraffic(t *testing.T) {
+	for _, kinds := range [][2]balancer.Pinning{{balancer.PinFlow, balancer.PinSession}, {balancer.PinSession, balancer.PinFlow}} {
+		t.Run(string(kinds[0])+" first", func(t *testing.T) {
+			b := newBed(t, 3, func(n *lab.Network) []balancer.Service {
+				s := service(n, "vpn", port, 1, 2, 3)
+				s.Pinning = kinds[0]
+				return []balancer.Service{s}
+			})
+			home := b.place(0, 200, 0, port)
+			l := b.startLoad(10_000, 0, 0)
+			for i := range 11 {
+				b.mustSet(changed(b.State().Services, "vpn", func(s *balancer.Service) { s.Pinning = kinds[(i+1)%2] }))
+				b.stay(fmt.Sprintf("after %d changes", i+1), home, i+1)
+			}
+			l.stop("changes of the pinning")
+		})
 	}
 }

@@ -97,7 +97,6 @@ type undone struct{ old, mid *balancer.Snapshot }
 // table is what a change makes use of in the kernel's.
 type table interface {
 	Require(want *nft.Table) error
-	Apply(want *nft.Table) error
 	Switch(want *nft.Table, before func() error) error
 	Put(v *balancer.View, zoneBase uint16, es []balancer.Element) error
 }

@@ -29,7 +29,7 @@ func (d *Daemon) evict(ctx context.Context, old, mid *balancer.Snapshot) error {
 			case moved(b, now.Backend(b.ID)):
 				list = append(list, ctsync.Eviction{View: v, Backend: b.ID, Reason: "backend-moved"})
 			case v.Pinning != now.Pinning:
-				list = append(list, ctsync.Eviction{View: v, Backend: b.ID, Reason: "pinning-changed"})
+				list = append(list, ctsync.Eviction{View: v, Backend: b.ID, Reason: "pinning-changed", Kind: v.Pinning})
 			case left != nil:
 				list = append(list, ctsync.Eviction{View: left, Backend: b.ID, Reason: "listener-removed"})
 			}

@@ -53,13 +53,6 @@ func (o *obstacle) ask(want *nft.Table) error {
 	return nil
 }
 
-func (o *obstacle) Apply(want *nft.Table) error {
-	if err := o.ask(want); err != nil {
-		return err
-	}
-	return o.table.Apply(want)
-}
-
 func (o *obstacle) Switch(want *nft.Table, before func() error) error {
 	if err := o.ask(want); err != nil {
 		return err

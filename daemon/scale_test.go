@@ -50,12 +50,6 @@ type clock struct {
 	kernel time.Duration
 }
 
-func (c *clock) Apply(want *nft.Table) error {
-	begin := time.Now()
-	defer func() { c.kernel += time.Since(begin) }()
-	return c.table.Apply(want)
-}
-
 func (c *clock) Switch(want *nft.Table, before func() error) error {
 	begin := time.Now()
 	defer func() { c.kernel += time.Since(begin) }()

@@ -19,7 +19,7 @@ type Compiler struct {
 	owners   owners  // of the addresses in it
 	answers  *answers
 	hooks    []*Chain // of the last snapshot
-	steered  bool     // some snapshot so far needed the chains before conntrack
+	steered  bool     // the kernel may have the chains before conntrack, see Applied
 	round    int
 }
 
@@ -66,6 +66,10 @@ func NewExternalCompiler(q balancer.Queues, f Features) *Compiler {
 	return c
 }
 
+// Applied says that the kernel has a table that Compile gave. Base chains that it
+// has stay: the kernel drops what waits in the namespace's queues when one goes.
+func (c *Compiler) Applied(t *Table) { c.steered = c.steered || t.steered }
+
 // Compile gives the table that realises a snapshot.
 func (c *Compiler) Compile(s *balancer.Snapshot) *Table {
 	if c.base == nil || c.base.marks != s.Marks || c.base.zoneBase != s.ZoneBase {
@@ -97,10 +101,13 @@ func (c *Compiler) Compile(s *balancer.Snapshot) *Table {
 		}
 	}
 	c.last = parts
-	if h := c.hooksOf(parts); !slices.EqualFunc(h, c.hooks, sameChain) {
+	h, steered := c.hooksOf(parts)
+	if !slices.EqualFunc(h, c.hooks, sameChain) {
 		c.hooks = h
 	}
-	return newTable(c.base, parts, c.answers, c.hooks)
+	t := newTable(c.base, parts, c.answers, c.hooks)
+	t.steered = steered
+	return t
 }
 
 func sameChain(a, b *Chain) bool { return a.Name == b.Name && sameRules(a.Rules, b.Rules) }
@@ -108,12 +115,11 @@ func sameChain(a, b *Chain) bool { return a.Name == b.Name && sameRules(a.Rules,
 // fewListeners is how many rules that compare cost about as much as a map.
 const fewListeners = 4
 
-// hooksOf gives the base chains for parts. A base chain that went would have the
-// kernel drop what waits in the namespace's queues, so those that once were needed
-// stay. Those of an operator's file are the same whatever the services.
-func (c *Compiler) hooksOf(parts []*part) []*Chain {
+// hooksOf gives the base chains for parts, and whether those before conntrack are
+// among them. Those of an operator's file are the same whatever the services.
+func (c *Compiler) hooksOf(parts []*part) (chains []*Chain, steered bool) {
 	x := c.compiler(c.base.marks, c.base.zoneBase)
-	c.steered = c.steered || c.external
+	steered = c.steered || c.external
 	listeners := 0
 	for i, m := range x.common {
 		n := 0
@@ -122,7 +128,7 @@ func (c *Compiler) hooksOf(parts []*part) []*Chain {
 		}
 		switch m {
 		case x.steer[0], x.steer[1]:
-			c.steered = c.steered || n > 0
+			steered = steered || n > 0
 		case x.translate[0], x.translate[1]:
 			listeners += n
 		}
@@ -132,8 +138,8 @@ func (c *Compiler) hooksOf(parts []*part) []*Chain {
 			m.Elements = gather(parts, nil, i)
 		}
 	}
-	x.hooks(c.steered)
-	return x.table.Chains
+	x.hooks(steered)
+	return x.table.Chains, steered
 }
 
 func (c *Compiler) compiler(marks balancer.Marks, zoneBase uint16) *compiler {

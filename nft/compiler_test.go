@@ -145,6 +145,7 @@ func TestChangesLeadToTheSameTable(t *testing.T) {
 	for step := range 150 {
 		snap := w.step()
 		next := compiler.Compile(snap)
+		compiler.Applied(next)
 		anew := NewCompiler(queues, features)
 		anew.steered = compiler.steered // base chains stay
 		fresh := anew.Compile(snap)

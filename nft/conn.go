@@ -90,11 +90,6 @@ func (c *conn) commit(reqs []request) error {
 	if err != nil {
 		return err
 	}
-	return firstRefused(reqs, errnos)
-}
-
-// firstRefused is the error of a transaction with its answers.
-func firstRefused(reqs []request, errnos []syscall.Errno) error {
 	for i, errno := range errnos {
 		if errno == 0 {
 			continue
@@ -153,6 +148,45 @@ func (c *conn) answers(n int, first uint32) ([]syscall.Errno, error) {
 		}
 	}
 	return errnos, nil
+}
+
+// ask sends requests that are no transaction, each for one thing, and hands fn
+// the attributes of what is there by the request's index. Their answers must fit
+// into the socket's buffer.
+func (c *conn) ask(reqs []request, fn func(i int, attrs []byte)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := c.seq
+	c.seq += uint32(len(reqs))
+	var b []byte
+	for i, r := range reqs {
+		b = appendMessage(b, subsys<<8|r.typ, unix.NLM_F_REQUEST, first+uint32(i), familyINet, 0, r.body)
+	}
+	if err := c.send(b); err != nil {
+		return fmt.Errorf("send %d nftables requests: %w", len(reqs), err)
+	}
+	var failed error
+	for left := len(reqs); left > 0; {
+		err := c.receive(func(h header, body []byte) {
+			at := h.seq - first
+			if at >= uint32(len(reqs)) || len(body) < 4 {
+				return
+			}
+			left--
+			if h.typ != unix.NLMSG_ERROR {
+				fn(int(at), body[4:])
+				return
+			}
+			errno := syscall.Errno(-int32(binary.NativeEndian.Uint32(body)))
+			if errno != syscall.ENOENT && failed == nil {
+				failed = &RequestError{What: reqs[at].what, Errno: errno}
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("read the answer to nftables requests: %w", err)
+		}
+	}
+	return failed
 }
 
 // dump asks for a list and hands every answer's attributes to fn. A table that

@@ -17,8 +17,10 @@ type plan struct {
 	// drops says that the change destroys a rule that sets a zone, a timeout
 	// object or a base chain. The kernel (the first two: 6.18.y, and what was
 	// backported from it) then drops what waits in the namespace's queues:
-	// packets there may still refer to it. When a base chain comes, what waits
-	// is only asked about once more.
+	// packets there may still refer to it. Where any rule of a service goes nothing
+	// is to wait either: what was decided for one kind of pinning does not fit
+	// another's rules. When a base chain comes, what waits is only asked about once
+	// more.
 	drops bool
 }
 
@@ -57,7 +59,7 @@ func diff(have, want *Table) *plan {
 		}
 		if h != nil && len(h.Rules) > 0 {
 			p.change = append(p.change, flushChain(want.Name, c.Name))
-			p.drops = p.drops || slices.ContainsFunc(h.Rules, setsZone)
+			p.drops = p.drops || h.Hook == nil || slices.ContainsFunc(h.Rules, setsZone)
 		}
 		for i := range c.Rules {
 			p.change = append(p.change, addRule(want.Name, c.Name, &c.Rules[i]))
@@ -253,7 +255,7 @@ func (p *plan) remove(have *Table, want index) {
 	for _, c := range have.Chains {
 		if want.chains[c.Name] == nil {
 			p.change = append(p.change, flushChain(have.Name, c.Name))
-			p.drops = p.drops || c.Hook != nil || slices.ContainsFunc(c.Rules, setsZone)
+			p.drops = true
 		}
 	}
 	for _, m := range have.Maps {

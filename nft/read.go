@@ -181,16 +181,30 @@ func readElements(c *conn, table, name string, fn func(Element) bool, shown *lis
 		if shown != nil {
 			shown.message(typ, bytes.Clone(b))
 		}
-		eachAttr(b, func(typ uint16, d []byte) {
-			if typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
-				return
-			}
-			eachAttr(d, func(_ uint16, d []byte) {
-				if more {
-					more = fn(decodeElement(d))
-				}
-			})
-		})
+		eachElement(b, func(e Element) { more = more && fn(e) })
+	})
+}
+
+// getElements gives what a map holds under the keys of elements, in their order;
+// zero for what it does not hold.
+func getElements(c *conn, table, name string, es []Element) ([]Element, error) {
+	reqs := make([]request, 0, len(es))
+	for i := range es {
+		reqs = append(reqs, elements(msgGetSetElem, table, name, es[i:i+1])...)
+	}
+	out := make([]Element, len(es))
+	err := c.ask(reqs, func(i int, attrs []byte) {
+		eachElement(attrs, func(e Element) { out[i] = e })
+	})
+	return out, err
+}
+
+// eachElement hands fn the elements of a message.
+func eachElement(attrs []byte, fn func(Element)) {
+	eachAttr(attrs, func(typ uint16, d []byte) {
+		if typ == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+			eachAttr(d, func(_ uint16, d []byte) { fn(decodeElement(d)) })
+		}
 	})
 }
 

@@ -1,8 +1,10 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +20,10 @@ var ErrFull = unix.ENFILE
 // elementBatch is how many elements one transaction changes: few enough to
 // hold the kernel's commit lock shortly.
 const elementBatch = 1000
+
+// elementsAsked is how many elements are asked for at once: their answers, a page
+// each, fit into a socket buffer that nobody may enlarge.
+const elementsAsked = 40
 
 // Put writes bindings into a service's sessions maps, in the place of what was
 // there under the same key, each with its timeout. What finds no room is left
@@ -45,34 +51,22 @@ func (r *Ruleset) Delete(v *balancer.View, es []balancer.Element) error {
 // given. Their timeouts do not count.
 func (r *Ruleset) DeleteBound(v *balancer.View, zoneBase uint16, es []balancer.Element) error {
 	return r.eachBatch(v, es, func(name string, batch []Element) error {
-		for len(batch) > 0 {
-			// To add what is there changes nothing, and is refused where it says
-			// something else, or where there is no room, and it is not there.
-			reqs := make([]request, 0, 2*len(batch))
-			for i := range batch {
-				reqs = append(reqs, elements(msgNewSetElem, TableName, name, batch[i:i+1])...)
-				reqs = append(reqs, elements(msgDelSetElem, TableName, name, batch[i:i+1])...)
-			}
-			errnos, err := r.conn.transact(reqs)
+		var bound []Element
+		for part := range slices.Chunk(batch, elementsAsked) {
+			there, err := getElements(r.conn, TableName, name, part)
 			if err != nil {
 				return err
 			}
-			left := make([]Element, 0, len(batch))
-			for i := range batch {
-				switch errno := errnos[2*i]; errno {
-				case 0:
-					left = append(left, batch[i])
-				case unix.EEXIST, unix.ENFILE:
-				default:
-					return &RequestError{What: reqs[2*i].what, Errno: errno}
+			for i, e := range part {
+				if bytes.Equal(there[i].Data, e.Data) {
+					bound = append(bound, e)
 				}
 			}
-			if len(left) == len(batch) {
-				return firstRefused(reqs, errnos)
-			}
-			batch = left
 		}
-		return nil
+		if len(bound) == 0 {
+			return nil
+		}
+		return r.destroy(name, bound, r.conn.commit)
 	}, zoneBase)
 }
 
@@ -128,7 +122,7 @@ func (r *Ruleset) Dump(v *balancer.View, zoneBase uint16, fn func(balancer.Eleme
 			}
 			seen[name] = true
 			n := v.Service.Key.Variants[i].KeyLen()
-			err := readElements(r.conn, TableName, name, func(e Element) bool {
+			err := readElements(r.lister, TableName, name, func(e Element) bool {
 				if len(e.Key) < n || len(e.Data) < 2 {
 					return true
 				}

@@ -1,8 +1,8 @@
 // Package nft turns a snapshot of the services into one nftables table and
 // keeps the kernel's copy of it as it should be. Compile is pure; a Conn sends
 // the smallest transactions that turn what the kernel has into what is wanted,
-// so that learned sessions and counters survive. Rules are static, data lives
-// in maps.
+// so that learned sessions and counters survive. Data lives in maps, but for
+// listeners where they are few.
 //
 // The wire format is that of the kernel's include/uapi/linux/netfilter/nf_tables.h.
 package nft
@@ -26,6 +26,7 @@ type Table struct {
 	base    *base
 	parts   []*part // in the order of their names
 	answers *answers
+	steered bool     // it has the chains before conntrack
 	hooks   []*Chain // the base chains among Chains
 }
 
