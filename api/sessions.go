@@ -195,6 +195,8 @@ func (h *handlers) PlaceSession(ctx context.Context, r openapi.PlaceSessionReque
 	switch {
 	case errors.Is(err, ctsync.ErrNotServed):
 		return nil, conflict.because("backend %s is %s", b.Name, stateName(b, v)).at("/backend", "serves nobody now")
+	case errors.Is(err, ctsync.ErrFull):
+		return nil, conflict.because("the service has no room for another session: max_sessions is %d", v.Service.MaxSessions)
 	case err != nil:
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -11,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/roamlb/roamlb/balancer"
 	"github.com/roamlb/roamlb/ctsync"
 	"github.com/roamlb/roamlb/event"
+	"github.com/roamlb/roamlb/nft"
 )
 
 // bind makes live sessions as packets would, numbered from a number on.
@@ -136,6 +139,35 @@ func TestSessionFilters(t *testing.T) {
 	w.do("PUT", "/v1/services/vpn/sessions/"+key, `{"backend": "b"}`).want(t, 409)
 	w.do("DELETE", "/v1/services/vpn/sessions/"+hash, nil).want(t, 204)
 	w.do("DELETE", "/v1/services/vpn/sessions/"+key, nil).want(t, 404)
+}
+
+// More sessions are placed than there is room for: they take the places of others,
+// and the kernel says of none what is not so any more.
+func TestPlaceWhereThereIsNoRoom(t *testing.T) {
+	w := newWorld(t, strings.Replace(services, "key:", "max_sessions: 9\n    key:", 1))
+	var rules *nft.Ruleset
+	if err := w.within(func() (err error) { rules, err = nft.Open(); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer rules.Close()
+	for round := range 3 {
+		for i := range 40 {
+			backend := string("ab"[(i+round)%2])
+			w.do("PUT", "/v1/services/vpn/sessions/"+hex.EncodeToString(sessionKey(i)), fmt.Sprintf(`{"backend": %q}`, backend)).
+				want(t, 200, `"placed":true`)
+			s := w.daemon.Snapshot()
+			v := s.View("vpn")
+			err := rules.Dump(v, s.ZoneBase, func(e balancer.Element) bool {
+				if name := v.Backend(e.Backend).Name; bytes.Equal(e.Key, sessionKey(i)) && name != backend {
+					t.Errorf("round %d: session %d is on %s, the kernel says %s", round, i, backend, name)
+				}
+				return true
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // An operator looks before he leaps: what the preview says is what then happens,

@@ -169,7 +169,8 @@ const (
 
 // Place binds a session to a backend by hand, whatever the ring says, in each
 // family that the backend serves. The session is made if it does not live; the
-// entry of the flow that it was on is deleted.
+// entry of the flow that it was on is deleted. The error is ErrFull where there is
+// no room for it.
 func (t *Table) Place(ctx context.Context, v *balancer.View, now int64, key []byte, backend uint16) (Placed, error) {
 	if len(key) > t.stride {
 		return Placed{}, fmt.Errorf("place session: the key has %d bytes, the service's keys have at most %d", len(key), t.stride)
@@ -195,13 +196,29 @@ func (t *Table) Place(ctx context.Context, v *balancer.View, now int64, key []by
 		return placed, err
 	}
 	zoneBase, _, _ := t.sync.numbers()
-	if err := t.sync.opts.Elements.Put(v, zoneBase, es); err != nil {
+	if err := t.writeOver(ctx, v, zoneBase, es); err != nil {
 		return placed, fmt.Errorf("place session: %w", err)
 	}
 	return placed, nil
 }
 
-var errTableFull = errors.New("the table is full")
+// writeOver writes a session's elements. In a full map those that it has make room
+// for the new ones; where it has none the map knows nothing of the session, and its
+// packets are Go's to decide, unless the kernel decides itself.
+func (t *Table) writeOver(ctx context.Context, v *balancer.View, zoneBase uint16, es []balancer.Element) error {
+	err := t.sync.opts.Elements.Put(v, zoneBase, es)
+	if !errors.Is(err, ErrFull) {
+		return err
+	}
+	if err := t.sync.deleteElements(ctx, v, es); err != nil {
+		return err
+	}
+	err = t.sync.opts.Elements.Put(v, zoneBase, es)
+	if errors.Is(err, ErrFull) && v.Datapath != balancer.DatapathKernel {
+		return nil
+	}
+	return err
+}
 
 // rebind binds the session of a key as elements say, and cuts it off the
 // flows that it was on.
@@ -212,7 +229,7 @@ func (t *Table) rebind(v *balancer.View, now int64, key []byte, es []balancer.El
 	_, lived := t.Find(key, v, es[0].V6)
 	b := t.Bind(now, key, v, es[0].V6, es[0].Backend)
 	if b.Session.Gen == 0 {
-		return Placed{}, errTableFull
+		return Placed{}, ErrFull
 	}
 	placed := Placed{Created: !lived, OldFlow: FlowNone}
 	h := refHandle(b.Session)
