@@ -88,11 +88,12 @@ func (w *world) start(text string) {
 		Checks: func(context.Context, *config.File) []check.Result {
 			return []check.Result{{Name: "x", Status: check.OK, Found: "y"}}
 		},
-		API: func(ctx context.Context, d *daemon.Daemon) error {
+		API: func(ctx context.Context, d *daemon.Daemon, listening func()) error {
 			s, err := api.Listen(ctx, api.Options{File: d.File(), Daemon: d, Version: "test", Log: log})
 			if err != nil {
 				return err
 			}
+			listening()
 			return s.Run(ctx)
 		},
 	}

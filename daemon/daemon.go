@@ -41,8 +41,9 @@ type Options struct {
 	// Events takes every event beside the log; nil: the log alone.
 	Events event.Sink
 	// API answers the daemon's API until its context ends; nil: there is none.
-	// It is called once the state has been read, before packets are balanced.
-	API func(context.Context, *Daemon) error
+	// It is called once the state has been read, before packets are balanced, and
+	// calls listening, once, when requests can come: the daemon is not ready before.
+	API func(ctx context.Context, d *Daemon, listening func()) error
 	// FirstToken is told the secret of the first token, which is kept nowhere;
 	// nil: none is made.
 	FirstToken func(secret string)
@@ -61,11 +62,12 @@ type Daemon struct {
 	kept    *event.Log
 	started time.Time
 
-	ready    atomic.Bool
-	degraded atomic.Pointer[string] // why no change is taken; nil while one is
-	lacks    atomic.Pointer[string] // of the operator's rules, while the start waits for them; nil: nothing
-	broken   atomic.Pointer[string] // why the table is not repaired yet; nil while it is as applied
-	round    atomic.Int64           // when housekeeping began its last round, on now's clock
+	listening chan struct{} // closed once the API's requests can come
+	ready     atomic.Bool
+	degraded  atomic.Pointer[string] // why no change is taken; nil while one is
+	lacks     atomic.Pointer[string] // of the operator's rules, while the start waits for them; nil: nothing
+	broken    atomic.Pointer[string] // why the table is not repaired yet; nil while it is as applied
+	round     atomic.Int64           // when housekeeping began its last round, on now's clock
 
 	reloads struct{ done, failed atomic.Uint64 }
 
@@ -107,7 +109,7 @@ type table interface {
 func New(opts Options) (*Daemon, error) {
 	d := &Daemon{
 		opts: opts, file: opts.File, log: opts.Log, started: time.Now(), kept: event.NewLog(eventsKept),
-		draining: make(map[uint16]time.Time), drained: make(map[uint16]bool),
+		draining: make(map[uint16]time.Time), drained: make(map[uint16]bool), listening: make(chan struct{}),
 	}
 	st, err := store.Open(opts.File.State)
 	if err != nil {
@@ -217,7 +219,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}))
 	g.Go(named("start", func() error { return d.start(ctx, next, watcher) }))
 	if d.opts.API != nil {
-		g.Go(named("API", func() error { return d.opts.API(ctx, d) }))
+		g.Go(named("API", func() error { return d.opts.API(ctx, d, func() { close(d.listening) }) }))
+	} else {
+		close(d.listening)
 	}
 	return g.Wait()
 }
@@ -263,6 +267,11 @@ func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watch
 	d.ready.Store(true)
 	if err := d.firstToken(ctx); err != nil {
 		return errors.Join(err, watcher.Close())
+	}
+	select {
+	case <-d.listening:
+	case <-ctx.Done():
+		return watcher.Close()
 	}
 	d.sayServices(d.snapshot.Load())
 	d.log.Info("serving", "services", len(next.Services), "queues", d.queues().Count)

@@ -103,16 +103,18 @@ func balance(ctx context.Context, path string, file *config.File, landlock int) 
 }
 
 // serveAPI answers the API where the configuration wants it anywhere.
-func serveAPI(log *slog.Logger) func(context.Context, *daemon.Daemon) error {
-	return func(ctx context.Context, d *daemon.Daemon) error {
+func serveAPI(log *slog.Logger) func(context.Context, *daemon.Daemon, func()) error {
+	return func(ctx context.Context, d *daemon.Daemon, listening func()) error {
 		c := d.File().API
 		if !c.Listen.IsValid() && c.Socket == "" {
+			listening()
 			return nil
 		}
 		s, err := api.Listen(ctx, api.Options{File: d.File(), Daemon: d, Version: version, Log: log})
 		if err != nil {
 			return err
 		}
+		listening()
 		return s.Run(ctx)
 	}
 }

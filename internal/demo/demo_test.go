@@ -66,11 +66,12 @@ func serve(ctx context.Context, path, change string) error {
 	d, err := roamlb.New(roamlb.Options{
 		File: file, Log: log,
 		FirstToken: func(secret string) { fmt.Fprintln(os.Stderr, secret) },
-		API: func(ctx context.Context, d *roamlb.Daemon) error {
+		API: func(ctx context.Context, d *roamlb.Daemon, listening func()) error {
 			s, err := api.Listen(ctx, api.Options{File: d.File(), Daemon: d, Version: "test", Log: log})
 			if err != nil {
 				return err
 			}
+			listening()
 			return s.Run(ctx)
 		},
 	})
