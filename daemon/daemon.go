@@ -261,7 +261,9 @@ func (d *Daemon) openQueues() error {
 
 // start puts the state into the kernel and then keeps it there until ctx ends.
 func (d *Daemon) start(ctx context.Context, next store.State, watcher *nft.Watcher) error {
-	if err := d.installWhenReady(ctx, next); err != nil || ctx.Err() != nil {
+	if err := d.installWhenReady(ctx, next); ctx.Err() != nil {
+		return watcher.Close() // what it lacked was taken from it by the end
+	} else if err != nil {
 		return errors.Join(err, watcher.Close())
 	}
 	d.ready.Store(true)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -182,6 +183,33 @@ func TestExternalRules(t *testing.T) {
 		}
 	}
 	l.stop("changes of an operator's rules")
+}
+
+// Where the rules for both are there a service's pinning changes by elements alone,
+// and costs no packet.
+func TestExternalPinningChanges(t *testing.T) {
+	b, ready := newExternalBed(t, func(n *lab.Network) []balancer.Service { return []balancer.Service{service(n, "vpn", port, 1, 2, 3)} })
+	with := func(p balancer.Pinning) []balancer.Service {
+		return changed(b.State().Services, "vpn", func(s *balancer.Service) { s.Pinning = p })
+	}
+	lab.WaitFor(t, 10*time.Second, "the daemon says what lacks", func() bool { return len(b.Health().Reasons) > 0 && len(b.State().Services) > 0 })
+	b.load(b.needed(with(balancer.PinSession)))
+	select {
+	case <-ready:
+	case <-time.After(lab.Slow(10 * time.Second)):
+		t.Fatal("the daemon does not serve, with its rules there")
+	}
+	home := b.place(0, 200, 0, port)
+	l := b.startLoad(10_000, 0, 0)
+	for i := range 10 {
+		want := with([]balancer.Pinning{balancer.PinFlow, balancer.PinSession}[i%2])
+		if i == 0 {
+			b.load(b.needed(want))
+		}
+		b.mustSet(want)
+		b.stay(fmt.Sprintf("after %d changes", i+1), home, i+1)
+	}
+	l.stop("changes of the pinning")
 }
 
 // A firewall's reload empties the maps; the daemon fills them again within a

@@ -17,10 +17,10 @@ type plan struct {
 	// drops says that the change destroys a rule that sets a zone, a timeout
 	// object or a base chain. The kernel (the first two: 6.18.y, and what was
 	// backported from it) then drops what waits in the namespace's queues:
-	// packets there may still refer to it. Where any rule of a service goes nothing
-	// is to wait either: what was decided for one kind of pinning does not fit
-	// another's rules. When a base chain comes, what waits is only asked about once
-	// more.
+	// packets there may still refer to it. Where a listener's packets meet other
+	// rules than before nothing is to wait either: what was decided for one kind of
+	// pinning does not fit another's. When a base chain comes, what waits is only
+	// asked about once more.
 	drops bool
 }
 
@@ -183,6 +183,7 @@ func (p *plan) elements(have index, want *Table) {
 // mapElements brings a map from what h has to what m has.
 func (p *plan) mapElements(table string, h, m *Map) {
 	add, del := elementChanges(h, m)
+	p.drops = p.drops || m.Data.ID == typeVerdict && len(del) > 0
 	// a value cannot be changed in place: it goes and comes in one transaction
 	if m.Intervals && len(del) > 0 {
 		p.change = append(p.change, emptyMap(table, m.Name)) // nft has added ends that do not go one by one

@@ -120,7 +120,7 @@ func (r *Ruleset) applyElements(want *Table, before func() error) error {
 				return err
 			}
 		}
-		return r.quiet(p.change, false, before)
+		return r.quiet(p.change, p.drops, before)
 	}
 	var err error
 	if len(p.fill) > 1 {
