@@ -79,7 +79,10 @@ const blocks: [RegExp, string][] = [
     /^set copied/,
     "Listeners whose first packets the kernel decides alone: the daemon gets copies.",
   ],
-  [/^map steer/, "From listener to the service's steer chain. Few listeners have rules in its place."],
+  [
+    /^map steer/,
+    "From listener to the service's steer chain. Few listeners have rules in its place.",
+  ],
   [/^map bind/, "From listener to the service's bind chain."],
   [/^map record/, "From listener to the service's record chain."],
   [/^map translate/, "From listener to the service's translate chain."],
