@@ -83,16 +83,17 @@ func (c *Copies) bind() (err error) {
 	if err := c.conn.SetReadBuffer(copiesQueue); err != nil {
 		return fmt.Errorf("size socket buffer: %w", err)
 	}
-	for deadline := time.Now().Add(bindPatience); ; time.Sleep(5 * time.Millisecond) {
+	for try := 1; ; try++ {
 		err := c.ask(appendGroup(nil, c.opts.Group))
 		// Of another's group the kernel says EPERM, as to who lacks CAP_NET_ADMIN:
 		// but that one has not come so far.
 		if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EPERM) {
 			return err
 		}
-		if time.Now().After(deadline) {
+		if try == bindTries {
 			return ErrOwned
 		}
+		time.Sleep(bindPause)
 	}
 }
 

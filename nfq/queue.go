@@ -77,9 +77,12 @@ const (
 	// idRoom is how far behind the last packet that was read one may wait: far
 	// more than any queue holds, and less than half of the id space.
 	idRoom = 1 << 30
-	// bindPatience is how long a queue may still be another process's: of a
-	// daemon that was killed, the keeper takes some milliseconds.
-	bindPatience = time.Second
+	// bindTries is how often a queue may be another process's, and bindPause the
+	// time between: of a daemon that was killed, the keeper takes some milliseconds.
+	// Tries are counted, not time: a machine that stood still for a second has not
+	// let the keeper run either.
+	bindTries = 200
+	bindPause = 5 * time.Millisecond
 	// watchInterval is how often Run looks after the queues.
 	watchInterval = 100 * time.Millisecond
 	// overflowInterval is the least time between two events.
@@ -132,9 +135,8 @@ func (q *Queues) open() error {
 			return err
 		}
 	}
-	deadline := time.Now().Add(bindPatience)
 	for _, r := range q.readers {
-		if err := r.bind(deadline); err != nil {
+		if err := r.bind(); err != nil {
 			return q.explain(r, err)
 		}
 	}

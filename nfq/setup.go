@@ -78,8 +78,8 @@ func (r *reader) refused(request uint16) {
 }
 
 // bind binds the queue and starts to serve it.
-func (r *reader) bind(deadline time.Time) error {
-	for {
+func (r *reader) bind() error {
+	for try := 1; ; try++ {
 		r.sock.bindSent = false
 		err := r.lib.RegisterWithErrorFunc(context.Background(), r.first, r.failed)
 		if err == nil {
@@ -88,10 +88,10 @@ func (r *reader) bind(deadline time.Time) error {
 		}
 		owned := r.sock.bindSent && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EBUSY))
 		switch {
-		case owned && time.Now().After(deadline):
+		case owned && try == bindTries:
 			return ErrOwned
 		case owned:
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(bindPause)
 		case errors.Is(err, unix.EPERM):
 			return fmt.Errorf("CAP_NET_ADMIN is needed: %w", err)
 		default:
