@@ -95,7 +95,7 @@ test-vm61: program ## a part of the data-plane tests under Debian 12's Linux 6.1
 
 test-long: export ROAMLB_LONG = 1
 test-long: export ROAMLB_SCALE ?= 1
-test-long: need-go ## the data-plane, daemon and API tests with all their repetitions, the dashboard's; half an hour and more
+test-long: need-go ## the data-plane, daemon and API tests with all their repetitions, the dashboard's; half an hour
 	@$(REPORT) $(GOTEST) -p 1 -timeout 60m $(dataplane) ./daemon ./api
 	$(if $(WEB),@$(MAKE) test-browser)
 
