@@ -68,7 +68,9 @@ func NewExternalCompiler(q balancer.Queues, f Features) *Compiler {
 
 // Applied says that the kernel has a table that Compile gave. Base chains that it
 // has stay: the kernel drops what waits in the namespace's queues when one goes.
-func (c *Compiler) Applied(t *Table) { c.steered = c.steered || t.steered }
+func (c *Compiler) Applied(t *Table) {
+	c.steered = c.steered || slices.ContainsFunc(t.hooks, func(h *Chain) bool { return h.Hook.Priority == prioSteer })
+}
 
 // Compile gives the table that realises a snapshot.
 func (c *Compiler) Compile(s *balancer.Snapshot) *Table {
@@ -101,13 +103,10 @@ func (c *Compiler) Compile(s *balancer.Snapshot) *Table {
 		}
 	}
 	c.last = parts
-	h, steered := c.hooksOf(parts)
-	if !slices.EqualFunc(h, c.hooks, sameChain) {
+	if h := c.hooksOf(parts); !slices.EqualFunc(h, c.hooks, sameChain) {
 		c.hooks = h
 	}
-	t := newTable(c.base, parts, c.answers, c.hooks)
-	t.steered = steered
-	return t
+	return newTable(c.base, parts, c.answers, c.hooks)
 }
 
 func sameChain(a, b *Chain) bool { return a.Name == b.Name && sameRules(a.Rules, b.Rules) }
@@ -115,11 +114,11 @@ func sameChain(a, b *Chain) bool { return a.Name == b.Name && sameRules(a.Rules,
 // fewListeners is how many rules that compare cost about as much as a map.
 const fewListeners = 4
 
-// hooksOf gives the base chains for parts, and whether those before conntrack are
-// among them. Those of an operator's file are the same whatever the services.
-func (c *Compiler) hooksOf(parts []*part) (chains []*Chain, steered bool) {
+// hooksOf gives the base chains for parts. Those of an operator's file are the same
+// whatever the services.
+func (c *Compiler) hooksOf(parts []*part) []*Chain {
 	x := c.compiler(c.base.marks, c.base.zoneBase)
-	steered = c.steered || c.external
+	steered := c.steered || c.external
 	listeners := 0
 	for i, m := range x.common {
 		n := 0
@@ -139,7 +138,7 @@ func (c *Compiler) hooksOf(parts []*part) (chains []*Chain, steered bool) {
 		}
 	}
 	x.hooks(steered)
-	return x.table.Chains, steered
+	return x.table.Chains
 }
 
 func (c *Compiler) compiler(marks balancer.Marks, zoneBase uint16) *compiler {

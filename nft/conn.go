@@ -259,35 +259,14 @@ func (c *conn) dumpWhole(typ uint16, what string, body []byte, fn func(typ uint1
 
 // generation is how many transactions the namespace has seen, whoever's.
 func (c *conn) generation() (gen uint32, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	seq := c.seq
-	c.seq++
-	if err := c.send(appendMessage(nil, subsys<<8|msgGetGen, unix.NLM_F_REQUEST, seq, familyINet, 0, nil)); err != nil {
-		return 0, fmt.Errorf("ask for the ruleset's generation: %w", err)
-	}
-	var failed error
-	for done := false; !done; {
-		err := c.receive(func(h header, body []byte) {
-			if h.seq != seq || len(body) < 4 {
-				return
+	err = c.ask([]request{{typ: msgGetGen, what: "ask for the ruleset's generation"}}, func(_ int, attrs []byte) {
+		eachAttr(attrs, func(typ uint16, d []byte) {
+			if typ == unix.NFTA_GEN_ID && len(d) >= 4 {
+				gen = binary.BigEndian.Uint32(d)
 			}
-			done = true
-			if h.typ == unix.NLMSG_ERROR {
-				failed = &RequestError{What: "ask for the ruleset's generation", Errno: syscall.Errno(-int32(binary.NativeEndian.Uint32(body)))}
-				return
-			}
-			eachAttr(body[4:], func(typ uint16, d []byte) {
-				if typ == unix.NFTA_GEN_ID && len(d) >= 4 {
-					gen = binary.BigEndian.Uint32(d)
-				}
-			})
 		})
-		if err != nil {
-			return 0, fmt.Errorf("ask for the ruleset's generation: %w", err)
-		}
-	}
-	return gen, failed
+	})
+	return gen, err
 }
 
 // errInterrupted: the table changed while it was being listed.

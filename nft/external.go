@@ -58,7 +58,7 @@ func (r *Ruleset) declare(t *Table) error {
 		at = len(reqs)
 	}
 	r.applied = nil
-	return r.quiet(slices.Concat(reqs[:at], rules, reqs[at:]), true, nothing)
+	return r.quiet(slices.Concat(reqs[:at], rules, reqs[at:]), true, nil)
 }
 
 // Require reports as a *RulesError what the kernel's table lacks for want, which

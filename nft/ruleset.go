@@ -59,12 +59,9 @@ func (r *Ruleset) Features() Features { return r.features }
 
 // Apply makes the kernel's table as wanted: all of it, or nothing and an error.
 // What is there already is kept, with what it has learned.
-func (r *Ruleset) Apply(want *Table) error { return r.Switch(want, nothing) }
+func (r *Ruleset) Apply(want *Table) error { return r.Switch(want, nil) }
 
-// nothing is what a change does before it where nobody asked for more.
-func nothing() error { return nil }
-
-// Switch is Apply that calls before when all is ready for the packets' way to
+// Switch is Apply that calls before, if there is one, when all is ready for the packets' way to
 // change: where nothing may wait in a queue then (see Quiesce), nothing does. An
 // error of it is Switch's, and nothing is changed. It may be called twice, and may
 // call Put.
@@ -114,7 +111,7 @@ func (r *Ruleset) apply(want *Table, before func() error) error {
 // carryOut makes the transactions of a plan, before first what others are to do
 // before the last: all, or none and an error.
 func (r *Ruleset) carryOut(p *plan, before func() error) error {
-	if err := r.quiet(p.clear, len(p.clear) > 0, nothing); err != nil {
+	if err := r.quiet(p.clear, len(p.clear) > 0, nil); err != nil {
 		return fmt.Errorf("clear the way: %w", err)
 	}
 	for _, batch := range p.fill {
@@ -129,13 +126,15 @@ func (r *Ruleset) carryOut(p *plan, before func() error) error {
 }
 
 // quiet calls before and commits a transaction, while nothing waits in the queues
-// where it drops what does (see plan.drops). Should the kernel refuse it for a rule behind
-// others that set a zone, it takes those back and drops what waits in the queues
-// too. A transaction of ours is refused so rarely that none is held up for that.
+// where it drops what does (see plan.drops). Should the kernel refuse it for a rule
+// behind others that set a zone, it takes those back and drops what waits in the
+// queues too. A transaction of ours is refused so rarely that none is held up for that.
 func (r *Ruleset) quiet(reqs []request, drops bool, before func() error) error {
 	commit := func() error {
-		if err := before(); err != nil {
-			return err
+		if before != nil {
+			if err := before(); err != nil {
+				return err
+			}
 		}
 		return r.conn.commit(reqs)
 	}
@@ -230,7 +229,7 @@ func (r *Ruleset) Repair() error {
 		return nil
 	}
 	r.applied, r.found = nil, nil
-	if err := r.apply(r.wanted, nothing); err != nil {
+	if err := r.apply(r.wanted, nil); err != nil {
 		return fmt.Errorf("repair table: %w", err)
 	}
 	return nil

@@ -14,9 +14,6 @@ import (
 // The sessions maps of session-pinned services: what the kernel has learned,
 // and what ctsync writes there.
 
-// ErrFull says that a sessions map had no room for all that was written.
-var ErrFull = unix.ENFILE
-
 // elementBatch is how many elements one transaction changes: few enough to
 // hold the kernel's commit lock shortly.
 const elementBatch = 1000
@@ -27,7 +24,7 @@ const elementsAsked = 40
 
 // Put writes bindings into a service's sessions maps, in the place of what was
 // there under the same key, each with its timeout. What finds no room is left
-// out, and the error is ErrFull; what belongs to no map of the service is left
+// out, and the error is unix.ENFILE; what belongs to no map of the service is left
 // out silently.
 func (r *Ruleset) Put(v *balancer.View, zoneBase uint16, es []balancer.Element) error {
 	return r.eachBatch(v, es, func(name string, batch []Element) error {

@@ -26,7 +26,6 @@ type Table struct {
 	base    *base
 	parts   []*part // in the order of their names
 	answers *answers
-	steered bool     // it has the chains before conntrack
 	hooks   []*Chain // the base chains among Chains
 }
 
